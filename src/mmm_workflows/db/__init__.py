@@ -1,0 +1,1 @@
+"""Stores: runs, checkpoints and artifacts."""

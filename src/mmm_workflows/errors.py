@@ -1,0 +1,150 @@
+"""The errors of this package, drawn by who must act.
+
+MMMError
+├── UserError             the user: the data, the question or the command
+│   ├── DatasetError      a file or a table cannot be used as it is
+│   ├── SpecError         a model cannot be specified as asked
+│   ├── QueryError        a what-if question or plan cannot be carried out
+│   ├── ModelFileError    a model folder is missing, damaged or from elsewhere
+│   ├── RunError          a run is unknown, busy or not in the state that was needed
+│   └── SettingsError     a setting has a value that cannot be used
+├── InvalidReply          the language model: asked again at most twice
+├── ServiceUnavailable    the operator: a service that was set cannot be reached
+└── FitFailed             a fit ended without a result
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+CODES: Final[dict[str, str]] = {
+    "dataset_not_found": "A named file does not exist or is not a file.",
+    "dataset_unreadable": "A file is not text in a known encoding, or not a table.",
+    "dataset_empty": "A file has no content.",
+    "dataset_no_rows": "A file has a header and no rows.",
+    "dataset_header_invalid": "A header names a column twice or leaves one without a name.",
+    "dataset_row_ragged": "A row has another number of cells than the header.",
+    "dataset_column_unknown": "A named column is not in the data.",
+    "dataset_column_ambiguous": "A column could not be chosen by the rules alone.",
+    "dataset_number_unreadable": "A cell of a number column does not hold a number.",
+    "dataset_cell_missing": "A cell that is needed is blank.",
+    "dataset_date_unreadable": "A cell of the date column does not hold a date.",
+    "dataset_date_ambiguous": "The dates can be read in two ways.",
+    "dataset_duplicate_dates": "A period appears more than once.",
+    "dataset_gap": "Periods are missing between the first and the last.",
+    "dataset_frequency_unknown": "The periods are not daily, weekly or monthly.",
+    "dataset_negative_spend": "A channel has a spend below zero.",
+    "dataset_constant": "A series does not vary where it must.",
+    "dataset_too_short": "There are too few periods to learn anything.",
+    "dataset_merge_conflict": "Several files cannot be merged into one table.",
+    "mff_invalid": "A file is not a valid MFF table with its sidecar.",
+    "mff_changed": "An MFF table is not the one its sidecar was written for.",
+    "mff_not_the_models": "An MFF is not the one that the model was fitted on.",
+    "spec_invalid": "A choice of the model is not one that is offered.",
+    "spec_variable_unknown": "The model names a variable that the data does not have.",
+    "spec_no_channel": "No channel is left to model.",
+    "plan_invalid": "A research plan has a field or value that cannot be read.",
+    "query_invalid": "A plan or budget cannot be carried out on this model.",
+    "query_out_of_reach": "A budget lies outside what the bounds or the data allow.",
+    "model_not_found": "There is no model folder at this path.",
+    "model_damaged": "A file of the model folder is missing or has changed.",
+    "model_schema": "A model folder was written by another version of the format.",
+    "request_invalid": "The arguments of a workflow cannot be read.",
+    "workflow_id_invalid": "A workflow_id has characters that are not allowed.",
+    "run_not_found": "There is no run with this workflow_id.",
+    "run_busy": "Another process is working on this run.",
+    "run_conflict": "The workflow_id belongs to a run with other inputs.",
+    "run_state": "The run is not in a state in which this can be done.",
+    "run_graph_changed": "The run was started by another version of the workflow.",
+    "project_invalid": "A project name has characters that are not allowed.",
+    "settings_invalid": "A setting has a value that cannot be used.",
+    "reply_invalid": "A language model's reply does not have the shape asked for.",
+    "service_unavailable": "A service that was set cannot be reached.",
+    "service_not_supported": "A service was set that this version cannot use yet.",
+    "store_schema": "A stored record was written by a newer version.",
+    "fit_failed": "The fit raised an error.",
+    "fit_died": "The process of the fit ended without a result.",
+    "internal": "Something went wrong on our side.",
+}
+
+
+class MMMError(Exception):
+    """An error raised on purpose; its text says what was found, expected and to be done.
+
+    Args:
+        message: The sentence for the reader.
+        code: A key of ``CODES``; the class's own code when it is left out.
+    """
+
+    default_code = "internal"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        if self.code not in CODES:
+            raise KeyError(f"{self.code!r} is not in errors.CODES")
+
+    def __reduce__(self) -> tuple[type[MMMError], tuple[str], dict[str, str]]:
+        """Keep the code when the error crosses a process boundary."""
+        return type(self), (self.message,), {"message": self.message, "code": self.code}
+
+
+class UserError(MMMError):
+    """The user can put it right."""
+
+    default_code = "request_invalid"
+
+
+class DatasetError(UserError):
+    """A file or a table cannot be used as it is."""
+
+    default_code = "dataset_unreadable"
+
+
+class SpecError(UserError):
+    """A model cannot be specified as asked."""
+
+    default_code = "spec_invalid"
+
+
+class QueryError(UserError):
+    """A what-if question or plan cannot be carried out."""
+
+    default_code = "query_invalid"
+
+
+class ModelFileError(UserError):
+    """A model folder is missing, damaged or from elsewhere."""
+
+    default_code = "model_damaged"
+
+
+class RunError(UserError):
+    """A run is unknown, busy or not in the state that was needed."""
+
+    default_code = "run_state"
+
+
+class SettingsError(UserError):
+    """A setting has a value that cannot be used."""
+
+    default_code = "settings_invalid"
+
+
+class InvalidReply(MMMError):
+    """A language model's reply does not have the shape asked for."""
+
+    default_code = "reply_invalid"
+
+
+class ServiceUnavailable(MMMError):
+    """A service that was set cannot be reached; trying again later may work."""
+
+    default_code = "service_unavailable"
+
+
+class FitFailed(MMMError):
+    """A fit ended without a result; nothing was published."""
+
+    default_code = "fit_failed"

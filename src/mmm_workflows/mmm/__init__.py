@@ -1,0 +1,1 @@
+"""The language of marketing mix modeling: pure values and functions, no network, no process."""

@@ -1,0 +1,77 @@
+"""Carry-over and diminishing returns, in numpy: the maths of PyMC-Marketing 1.3 on arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mmm_workflows.mmm.results import FloatArray
+from mmm_workflows.mmm.spec import Adstock, Saturation
+
+
+def adstock_weights(
+    kind: Adstock, alpha: ArrayLike, l_max: int, theta: ArrayLike | None = None
+) -> FloatArray:
+    """Weights of the present and the ``l_max - 1`` periods before; they sum to 1.
+
+    Args:
+        kind: The shape of the carry-over.
+        alpha: Retention per period, 0 to 1, any shape ``(...)``.
+        l_max: Number of weights.
+        theta: Periods until the peak, for ``Adstock.DELAYED``; same shape as ``alpha``.
+
+    Returns:
+        Shape ``(..., l_max)``, index 0 for the present period.
+    """
+    lags = np.arange(l_max, dtype=np.float64)
+    rate = np.asarray(alpha, dtype=np.float64)[..., None]
+    exponent = lags
+    if kind is Adstock.DELAYED:
+        peak = np.zeros_like(rate) if theta is None else np.asarray(theta, np.float64)[..., None]
+        exponent = (lags - peak) ** 2
+    weights = np.power(rate, exponent)
+    return np.asarray(weights / weights.sum(axis=-1, keepdims=True), dtype=np.float64)
+
+
+def carry_over(spend: ArrayLike, weights: ArrayLike) -> FloatArray:
+    """Spend as it is felt: each period's own and what is carried over into it.
+
+    Args:
+        spend: Shape ``(..., T)``; nothing was spent before the first period.
+        weights: Shape ``(..., L)``, index 0 for the present; leading axes broadcast.
+
+    Returns:
+        Shape ``(..., T)``, in the unit of the spend.
+    """
+    series = np.asarray(spend, dtype=np.float64)
+    lags = np.asarray(weights, dtype=np.float64)
+    felt = lags[..., :1] * series
+    for lag in range(1, min(lags.shape[-1], series.shape[-1])):
+        felt[..., lag:] += lags[..., lag : lag + 1] * series[..., :-lag]
+    return felt
+
+
+def saturate(kind: Saturation, felt: ArrayLike, lam: ArrayLike, beta: ArrayLike) -> FloatArray:
+    """Contribution on the scaled target of scaled, carried-over spend; arguments broadcast.
+
+    Logistic: ``beta * (1 - exp(-lam x)) / (1 + exp(-lam x))``; Michaelis-Menten:
+    ``beta * x / (lam + x)``, whose ``lam`` is the spend at half of ``beta``.
+    """
+    x = np.asarray(felt, dtype=np.float64)
+    shape = np.asarray(lam, dtype=np.float64)
+    size = np.asarray(beta, dtype=np.float64)
+    if kind is Saturation.LOGISTIC:
+        return np.asarray(size * np.tanh(shape * x / 2), dtype=np.float64)
+    return np.asarray(size * x / (shape + x), dtype=np.float64)
+
+
+def saturate_slope(
+    kind: Saturation, felt: ArrayLike, lam: ArrayLike, beta: ArrayLike
+) -> FloatArray:
+    """The derivative of ``saturate`` by the spend that is felt; arguments broadcast."""
+    x = np.asarray(felt, dtype=np.float64)
+    shape = np.asarray(lam, dtype=np.float64)
+    size = np.asarray(beta, dtype=np.float64)
+    if kind is Saturation.LOGISTIC:
+        return np.asarray(size * shape / 2 * (1 - np.tanh(shape * x / 2) ** 2), dtype=np.float64)
+    return np.asarray(size * shape / (shape + x) ** 2, dtype=np.float64)

@@ -1,0 +1,71 @@
+"""What a workflow asks of the world where more than one adapter can answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from mmm_workflows.mmm.spec import ModelSpec
+from mmm_workflows.records import Depth, Event
+
+
+class FitJob(BaseModel):
+    """All that a fit depends on; equal jobs under equal code give the same model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    project: str
+    mff_path: Path
+    mff_sha256: str
+    spec: ModelSpec
+    seed: int
+    depth: Depth
+
+
+class FitProgress(BaseModel):
+    """How far a fit is: draws finished per chain (tuning included), of ``draws_total`` in all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: str
+    draws_done: tuple[int, ...] = ()
+    draws_total: int = 0
+    divergences: int = 0
+    seconds_left: float | None = None
+
+
+class FitOutcome(BaseModel):
+    """Where the model folder lies, and whether it was there before."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Path
+    reused: bool
+
+
+class Compute(Protocol):
+    """Runs fits outside of this process."""
+
+    async def fit(self, job: FitJob, on_progress: Callable[[FitProgress], None]) -> FitOutcome:
+        """Fit, or find the folder of an equal fit.
+
+        Raises:
+            FitFailed: The fit raised an error (``fit_failed``) or its process ended
+                (``fit_died``); nothing was published.
+        """
+        ...
+
+
+class ProgressChannel(Protocol):
+    """Carries events from the process that runs to those that watch; the event log is the truth."""
+
+    async def publish(self, event: Event) -> None:
+        """Tell the watchers of the event's run."""
+        ...
+
+    def follow(self, workflow_id: str) -> AsyncIterator[Event]:
+        """Events published from now on, until the reader stops or the run ends."""
+        ...

@@ -1,0 +1,1 @@
+"""Adapters to the world outside: child processes and progress channels."""

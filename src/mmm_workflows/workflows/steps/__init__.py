@@ -1,0 +1,1 @@
+"""Node bodies: (state, runtime) -> the keys they change."""
