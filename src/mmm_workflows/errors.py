@@ -59,6 +59,7 @@ CODES: Final[dict[str, str]] = {
     "project_invalid": "A project name has characters that are not allowed.",
     "settings_invalid": "A setting has a value that cannot be used.",
     "reply_invalid": "A language model's reply does not have the shape asked for.",
+    "artifact_damaged": "A stored artifact is missing or has changed.",
     "service_unavailable": "A service that was set cannot be reached.",
     "service_not_supported": "A service was set that this version cannot use yet.",
     "store_schema": "A stored record was written by a newer version.",

@@ -59,6 +59,22 @@ class Compute(Protocol):
         ...
 
 
+class Follower(Protocol):
+    """A reader of the events of one run; the one who follows closes it."""
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        """Itself."""
+        ...
+
+    async def __anext__(self) -> Event:
+        """The next event; ends with the run."""
+        ...
+
+    async def aclose(self) -> None:
+        """Stop following and free what that took."""
+        ...
+
+
 class ProgressChannel(Protocol):
     """Carries events from the process that runs to those that watch; the event log is the truth."""
 
@@ -66,6 +82,6 @@ class ProgressChannel(Protocol):
         """Tell the watchers of the event's run."""
         ...
 
-    def follow(self, workflow_id: str) -> AsyncIterator[Event]:
+    def follow(self, workflow_id: str) -> Follower:
         """Events published from now on, until the reader stops or the run ends."""
         ...

@@ -1,0 +1,43 @@
+# Every target does its own set-up; only Python 3.12 or newer, git and make are needed.
+# PYTHON chooses another interpreter: make test PYTHON=3.13
+PYTHON ?=
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help setup demo test quick check format bench clean
+
+help:    ## what there is
+	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+setup: $(READY)  ## install everything into .venv
+
+$(READY): pyproject.toml uv.lock scripts/setup.sh
+	@sh scripts/setup.sh "$(PYTHON)"
+	@touch $(READY)
+
+demo: $(READY)  ## the main job on the sample data, fitted afresh
+	@$(BIN)/mmm-workflows demo
+
+test: $(READY)  ## every test
+	$(BIN)/pytest tests/ -v -m "slow or not slow" --durations=15
+
+quick: $(READY)  ## the tests that take no real fit
+	$(BIN)/pytest tests/
+
+check: $(READY)  ## formatting, linters, import contracts, types
+	$(BIN)/black --check --quiet src tests scripts examples benchmarks
+	$(BIN)/isort --check --quiet src tests scripts examples benchmarks
+	$(BIN)/ruff check src tests scripts examples benchmarks
+	$(BIN)/lint-imports
+	$(BIN)/mypy src/
+
+format: $(READY)  ## format the code
+	$(BIN)/black src tests scripts examples benchmarks
+	$(BIN)/isort src tests scripts examples benchmarks
+
+bench: $(READY)  ## the benchmarks; they print ratios and CPU seconds
+	$(BIN)/python benchmarks/main_job.py
+	$(BIN)/python benchmarks/scenario_speed.py
+
+clean:   ## remove what the targets above made
+	rm -rf .venv .tools .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

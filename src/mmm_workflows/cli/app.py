@@ -1,0 +1,335 @@
+"""The commands; each reads its arguments, hands them to the runner and shows the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmm_workflows.cli.options import (
+    AsJson,
+    Channels,
+    Controls,
+    Currency,
+    DateColumn,
+    DepthName,
+    DepthOption,
+    GeoColumn,
+    Margin,
+    Project,
+    Seed,
+    Target,
+    TargetUnit,
+    WorkflowId,
+    names,
+)
+from mmm_workflows.cli.session import guarded, print_json, run_command, screen
+from mmm_workflows.errors import UserError
+from mmm_workflows.records import DEFAULT_PROJECT, Event, Json
+
+if TYPE_CHECKING:
+    from mmm_workflows.workflows.runner import Runner
+
+DEFAULT_SEED = 42
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="From a question and a messy file to a defended marketing budget.",
+)
+
+
+def _show(result: Json) -> None:
+    from mmm_workflows.cli.show import show_result
+
+    show_result(result)
+
+
+def _start(
+    workflow: str,
+    arguments: Callable[[], Json],
+    *,
+    workflow_id: str | None,
+    project: str,
+    seed: int,
+    depth: DepthName,
+    as_json: bool,
+    show: Callable[[Json], None] = _show,
+) -> None:
+    async def work(runner: Runner, on_event: Callable[[Event], None]) -> Json:
+        from mmm_workflows.records import Depth
+        from mmm_workflows.workflows.front import read_request
+
+        return await runner.start(
+            workflow,
+            read_request(workflow, arguments()),
+            workflow_id=workflow_id,
+            project=project,
+            seed=seed,
+            depth=Depth(depth),
+            on_event=on_event,
+        )
+
+    run_command(work, as_json=as_json, show=show)
+
+
+@app.command()
+def demo(as_json: AsJson = False) -> None:
+    """Run the main job on the sample data, fitted afresh, and say where the results are."""
+    from mmm_workflows.cli.demo import run_demo, show_demo
+
+    run_command(run_demo, as_json=as_json, show=show_demo)
+
+
+@app.command()
+def run(
+    question: Annotated[str, typer.Argument(help="what-if or budget question in plain words")],
+    data: Annotated[list[Path], typer.Option(help="CSV file; may be given several times")],
+    goal: Annotated[str | None, typer.Option(help="objective for Research")] = None,
+    target: Target = None,
+    channels: Channels = None,
+    controls: Controls = None,
+    date: DateColumn = None,
+    geo: GeoColumn = None,
+    target_unit: TargetUnit = None,
+    currency: Currency = None,
+    margin: Margin = None,
+    workflow_id: WorkflowId = None,
+    project: Project = DEFAULT_PROJECT,
+    seed: Seed = DEFAULT_SEED,
+    depth: DepthOption = DepthName.STANDARD,
+    as_json: AsJson = False,
+) -> None:
+    """All four workflows: plan, data, model, answer."""
+    _start(
+        "pipeline",
+        lambda: {
+            "query": goal or question,
+            "user_query": question,
+            "margin": margin,
+            **_data(data, target, channels, controls, date, geo, target_unit, currency),
+        },
+        workflow_id=workflow_id, project=project, seed=seed, depth=depth, as_json=as_json,
+    )  # fmt: skip
+
+
+@app.command()
+def research(
+    query: Annotated[str, typer.Argument(help="what the model is for")],
+    review: Annotated[bool, typer.Option(help="wait for your word before it ends")] = False,
+    workflow_id: WorkflowId = None,
+    project: Project = DEFAULT_PROJECT,
+    seed: Seed = DEFAULT_SEED,
+    depth: DepthOption = DepthName.STANDARD,
+    as_json: AsJson = False,
+) -> None:
+    """A plan for the data."""
+    _start(
+        "research", lambda: {"query": query, "review": review},
+        workflow_id=workflow_id, project=project, seed=seed, depth=depth, as_json=as_json,
+    )  # fmt: skip
+
+
+@app.command()
+def eda(
+    data: Annotated[list[Path], typer.Argument(help="CSV files")],
+    target: Target = None,
+    channels: Channels = None,
+    controls: Controls = None,
+    date: DateColumn = None,
+    geo: GeoColumn = None,
+    target_unit: TargetUnit = None,
+    currency: Currency = None,
+    workflow_id: WorkflowId = None,
+    project: Project = DEFAULT_PROJECT,
+    seed: Seed = DEFAULT_SEED,
+    depth: DepthOption = DepthName.STANDARD,
+    as_json: AsJson = False,
+) -> None:
+    """Check files and turn them into MFF."""
+    _start(
+        "eda",
+        lambda: _data(data, target, channels, controls, date, geo, target_unit, currency),
+        workflow_id=workflow_id, project=project, seed=seed, depth=depth, as_json=as_json,
+    )  # fmt: skip
+
+
+@app.command()
+def fit(
+    mff: Annotated[Path, typer.Argument(help="MFF table that EDA wrote")],
+    plan: Annotated[Path | None, typer.Option(help="research plan, a JSON file")] = None,
+    transformations: Annotated[Path | None, typer.Option(help="a JSON file")] = None,
+    margin: Margin = None,
+    workflow_id: WorkflowId = None,
+    project: Project = DEFAULT_PROJECT,
+    seed: Seed = DEFAULT_SEED,
+    depth: DepthOption = DepthName.STANDARD,
+    as_json: AsJson = False,
+) -> None:
+    """Fit the Bayesian model."""
+    _start(
+        "modeling",
+        lambda: {
+            "mff_data_path": str(mff.absolute()),
+            "research_plan": _json_file(plan),
+            "feature_transformations": _json_file(transformations),
+            "margin": margin,
+        },
+        workflow_id=workflow_id, project=project, seed=seed, depth=depth, as_json=as_json,
+    )  # fmt: skip
+
+
+@app.command()
+def whatif(
+    question: Annotated[str, typer.Argument(help="scenario or budget question in plain words")],
+    model: Annotated[Path, typer.Option(help="model folder")],
+    mff: Annotated[Path, typer.Option(help="MFF table the model was fitted on")],
+    workflow_id: WorkflowId = None,
+    project: Project = DEFAULT_PROJECT,
+    seed: Seed = DEFAULT_SEED,
+    depth: DepthOption = DepthName.STANDARD,
+    as_json: AsJson = False,
+) -> None:
+    """Answer a what-if question on a fitted model."""
+    _start(
+        "whatif",
+        lambda: {
+            "user_query": question,
+            "model_artifact_path": str(model.absolute()),
+            "mff_data_path": str(mff.absolute()),
+        },
+        workflow_id=workflow_id, project=project, seed=seed, depth=depth, as_json=as_json,
+    )  # fmt: skip
+
+
+@app.command()
+def resume(workflow_id: str, as_json: AsJson = False) -> None:
+    """Go on with a run where it stopped."""
+    run_command(
+        lambda runner, on_event: runner.resume(workflow_id, on_event=on_event),
+        as_json=as_json,
+        show=_show,
+    )
+
+
+@app.command()
+def decide(workflow_id: str, answer: str, as_json: AsJson = False) -> None:
+    """Answer the question that a run waits with."""
+    run_command(
+        lambda runner, on_event: runner.decide(workflow_id, answer, on_event=on_event),
+        as_json=as_json,
+        show=_show,
+    )
+
+
+@app.command()
+def watch(
+    workflow_id: str,
+    after: Annotated[int, typer.Option(help="events from after this number")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Follow the events of a run, from any terminal."""
+    from mmm_workflows.cli.follow import follow
+
+    guarded(lambda: asyncio.run(follow(workflow_id, after=after, as_json=as_json)), as_json=as_json)
+
+
+@app.command(name="list")
+def list_runs(
+    project: Annotated[str | None, typer.Option(help="only of this project")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="the latest so many")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """The runs there are, the latest first."""
+    from mmm_workflows.cli.follow import list_runs as listed
+
+    guarded(lambda: asyncio.run(listed(project, limit, as_json=as_json)), as_json=as_json)
+
+
+@app.command()
+def delete(
+    name: Annotated[str, typer.Argument(help="a run or a project")], as_json: AsJson = False
+) -> None:
+    """Remove a run, or a project with all its runs, data and models."""
+
+    async def work(runner: Runner, on_event: Callable[[Event], None]) -> Json:
+        return {"deleted": await runner.delete(name), "name": name}
+
+    run_command(
+        work, as_json=as_json, show=lambda r: screen.print(f"{r['deleted']} runs of {name} removed")
+    )
+
+
+@app.command(name="init-db")
+def init_db(as_json: AsJson = False) -> None:
+    """Create or migrate the run database; safe to repeat."""
+
+    async def work(runner: Runner, on_event: Callable[[Event], None]) -> Json:
+        return {"database": str(runner.services.home / "runs.db"), "ready": True}
+
+    run_command(
+        work, as_json=as_json, show=lambda r: screen.print(f"ready: {r['database']}", markup=False)
+    )
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Versions, folders and settings of this installation; secrets are masked."""
+    from mmm_workflows.cli.doctor import examine, show_report
+
+    report = guarded(examine, as_json=as_json)
+    if as_json:
+        print_json(report)
+    else:
+        show_report(report)
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port to listen on")] = 8000,
+) -> None:
+    """Serve the REST and WebSocket API on this machine."""
+    import uvicorn
+
+    uvicorn.run("mmm_workflows.api.main:app", host=host, port=port)
+
+
+def _data(
+    data: list[Path],
+    target: str | None,
+    channels: str | None,
+    controls: str | None,
+    date: str | None,
+    geo: str | None,
+    target_unit: str | None,
+    currency: str | None,
+) -> Json:
+    return {
+        "data_sources": [str(path.absolute()) for path in data],
+        "target_variable": target,
+        "media_channels": names(channels),
+        "control_variables": names(controls),
+        "date_column": date,
+        "geography_column": geo,
+        "target_unit": target_unit,
+        "currency": currency,
+    }
+
+
+def _json_file(path: Path | None) -> Json | None:
+    if path is None:
+        return None
+    if not path.is_file():
+        raise UserError(f"There is no file {path}.")
+    try:
+        value: Json = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no JSON: {error}.") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path} holds a {type(value).__name__}; a JSON object was expected.")
+    return value

@@ -1,0 +1,129 @@
+"""Results on the screen: tables and sentences, every estimate with its interval."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from mmm_workflows.cli.session import screen
+from mmm_workflows.mmm.figures import figure, interval, percent
+from mmm_workflows.mmm.results import Estimate
+from mmm_workflows.records import Json
+
+
+def show_result(result: Json) -> None:
+    """Whatever a workflow returned."""
+    for key, show in (
+        ("research_plan", _research),
+        ("quality_report", _eda),
+        ("model_artifact_path", _modeling),
+        ("scenario_results", _whatif),
+    ):
+        if key in result:
+            show(result)
+    for part in ("research", "eda", "modeling", "whatif"):
+        if part in result:
+            screen.rule(part.capitalize(), align="left")
+            show_result(result[part])
+
+
+def _research(result: Json) -> None:
+    _say(result["synthesis"])
+
+
+def _eda(result: Json) -> None:
+    report = result["quality_report"]
+    _say(f"Data: {report['data_verdict']}, {len(report['findings'])} findings")
+    for finding in report["findings"]:
+        _say(f"  {finding['severity']:<8}{finding['message']}")
+    for chart in result["visualizations"]:
+        _say(f"  chart   {chart['title']}: {chart['svg_path']}")
+    _say(f"MFF: {result['mff_data_path']}")
+
+
+def _modeling(result: Json) -> None:
+    window = result["window"]
+    spec = result["model_spec"]
+    head = f"{spec['target']} from {window['start']} to {window['end']}"
+    money = result["channels"][0]["roas"] is not None
+    table = Table(
+        title=f"{head}: mean and {_probability(result['baseline'])}", title_justify="left"
+    )
+    for column in ("channel", "spend", "contribution", "share"):
+        table.add_column(column)
+    table.add_column("ROAS" if money else "cost per contribution")
+    table.add_column("mROAS")
+    for channel in result["channels"]:
+        table.add_row(
+            channel["channel"],
+            f"{figure(channel['spend']['value'])} {channel['spend']['unit']}",
+            _cell(channel["contribution"]),
+            _percent_cell(channel["share"]),
+            _cell(channel["roas"] if money else channel["cost_per_contribution"]),
+            _cell(channel["mroas"]),
+        )
+    screen.print(table)
+    reused = " (an equal fit of before)" if result["reused"] else ""
+    _say(f"Fit: {result['fit_verdict']}{reused}. {result['summary']}")
+    for finding in result["findings"]:
+        _say(f"  {finding['severity']:<8}{finding['message']}")
+    _say(f"Model: {result['model_artifact_path']}")
+
+
+def _whatif(result: Json) -> None:
+    _say(result["interpretation"]["echo"])
+    for scenario in result["scenario_results"]:
+        _scenario(scenario)
+    if result["optimization_results"]:
+        _allocation(result["optimization_results"])
+    _say(result["summary"])
+    for recommendation in result["recommendations"]:
+        _say(f"  - {recommendation}")
+
+
+def _scenario(scenario: Json) -> None:
+    window, outcome = scenario["window"], scenario["outcome"]
+    title = f"{scenario['name']}, {window['start']} to {window['end']}"
+    table = Table(title=title, title_justify="left")
+    for column in ("", "reference", "scenario"):
+        table.add_column(column)
+    for channel, total in scenario["totals"].items():
+        table.add_row(channel, figure(scenario["reference_totals"][channel]), figure(total))
+    unit = outcome["delta"]["unit"]
+    table.add_row(f"from media, {unit}", _cell(outcome["reference"]), _cell(outcome["scenario"]))
+    table.add_row("change", "", _cell(outcome["delta"]))
+    screen.print(table)
+    if outcome["probability_better"] is not None:
+        _say(
+            f"Probability that it is better after its cost: {percent(outcome['probability_better'])}"
+        )
+    for warning in scenario["warnings"]:
+        _say(f"  warning  {warning}")
+
+
+def _allocation(optimization: Json) -> None:
+    table = Table(title="Best allocation within the bounds", title_justify="left")
+    for column in ("channel", "spend"):
+        table.add_column(column)
+    for channel, spend in optimization["allocation"].items():
+        table.add_row(channel, figure(spend))
+    screen.print(table)
+    if optimization["outcome"]:
+        delta = optimization["outcome"]["delta"]
+        _say(f"Against the reference: {_cell(delta)} {delta['unit']} ({_probability(delta)})")
+
+
+def _cell(estimate: Json | None) -> str:
+    return "-" if estimate is None else interval(Estimate.model_validate(estimate))
+
+
+def _percent_cell(estimate: Json) -> str:
+    low, high = percent(estimate["hdi_low"]), percent(estimate["hdi_high"])
+    return f"{percent(estimate['mean'])} [{low}, {high}]"
+
+
+def _probability(estimate: Json) -> str:
+    return f"{figure(100 * estimate['hdi_prob'])} % HDI"
+
+
+def _say(sentence: str) -> None:
+    screen.print(sentence, markup=False, highlight=False)

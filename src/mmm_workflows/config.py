@@ -1,0 +1,145 @@
+"""Settings: every environment variable that is read, its default, and what it switches on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from platformdirs import user_cache_path, user_data_path
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from mmm_workflows.errors import SettingsError
+
+# Every switch a library of ours documents for its telemetry or tracing, turned off.
+TELEMETRY_OFF: Final[Mapping[str, str]] = {
+    "ANONYMIZED_TELEMETRY": "False",
+    "DO_NOT_TRACK": "1",
+    "LANGCHAIN_TRACING_V2": "false",
+    "LANGSMITH_TRACING": "false",
+    "LANGSMITH_TRACING_V2": "false",
+}
+# What a child process needs of ours; secrets are not among it.
+CHILD_VARIABLES: Final = (
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "PATH",
+    "SYSTEMROOT",
+    "TMPDIR",
+    "VIRTUAL_ENV",
+)
+# Settings that switch a service on, and what is used while they are unset.
+SERVICES: Final[Mapping[str, str]] = {
+    "OLLAMA_BASE_URL": "rules in place of a language model",
+    "NEO4J_URI": "no graph memory",
+    "DATABASE_URL": "SQLite",
+    "ASYNC_DATABASE_URL": "SQLite",
+    "REDIS_URL": "progress within the process",
+    "CHROMA_URL": "no vector memory",
+    "DASK_SCHEDULER": "child processes on this machine",
+}
+
+
+class Settings(BaseSettings):
+    """What can be set by environment variables or a ``.env`` file in the working folder."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
+    )
+
+    ollama_base_url: str | None = Field(None, description="Ollama server; unset: rules")
+    ollama_reasoning_model: str = Field("qwen3:30b", description="model that frames and explains")
+    ollama_coding_model: str = Field("qwen3-coder:30b", description="model that writes code")
+    neo4j_uri: str | None = Field(None, description="Neo4j server; unset: none")
+    neo4j_user: str = Field("neo4j", description="its user")
+    neo4j_password: SecretStr | None = Field(None, description="its password")
+    database_url: SecretStr | None = Field(None, description="PostgreSQL; unset: SQLite")
+    async_database_url: SecretStr | None = Field(None, description="the same for asyncpg")
+    redis_url: SecretStr | None = Field(None, description="Redis; unset: in process")
+    chroma_url: str | None = Field(None, description="Chroma server; unset: none")
+    dask_scheduler: str | None = Field(None, description="Dask scheduler; unset: local processes")
+    mmm_home: Path = Field(
+        default_factory=lambda: user_data_path("mmm-workflows"),
+        description="folder of the run database and the checkpoints",
+    )
+    mmm_cache: Path = Field(
+        default_factory=lambda: user_cache_path("mmm-workflows"),
+        description="folder of compiled models; may be deleted at any time",
+    )
+    upload_dir: Path | None = Field(None, description="uploaded files; unset: MMM_HOME/uploads")
+    model_dir: Path | None = Field(None, description="fitted models; unset: MMM_HOME/models")
+    output_dir: Path | None = Field(None, description="artifacts; unset: MMM_HOME/outputs")
+
+    @property
+    def home(self) -> Path:
+        """The folder of the run database and the checkpoints, absolute."""
+        return self.mmm_home.expanduser().absolute()
+
+    @property
+    def cache(self) -> Path:
+        """The folder of compiled models, absolute."""
+        return self.mmm_cache.expanduser().absolute()
+
+    @property
+    def uploads(self) -> Path:
+        """Where uploaded files lie, absolute."""
+        return self._folder(self.upload_dir, "uploads")
+
+    @property
+    def models(self) -> Path:
+        """Where fitted models lie, absolute."""
+        return self._folder(self.model_dir, "models")
+
+    @property
+    def outputs(self) -> Path:
+        """Where artifacts lie, absolute."""
+        return self._folder(self.output_dir, "outputs")
+
+    def services_set(self) -> dict[str, str]:
+        """The services that are switched on: variable -> value, secrets masked."""
+        found = {name: getattr(self, name.lower()) for name in SERVICES}
+        return {name: str(value) for name, value in found.items() if value is not None}
+
+    def shown(self) -> dict[str, str]:
+        """Every setting as ``doctor`` prints it; secrets are masked."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name.upper(): "" if v is None else str(v) for name, v in values.items()}
+
+    def _folder(self, given: Path | None, name: str) -> Path:
+        return (given.expanduser() if given else self.home / name).absolute()
+
+
+def read_settings() -> Settings:
+    """The settings of this moment.
+
+    Raises:
+        SettingsError: A variable has a value that cannot be used; it is named.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).upper()
+        raise SettingsError(f"The setting {name} cannot be used: {first['msg']}.") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(
+            f"The file .env is not UTF-8 text: {error}. Save it as UTF-8."
+        ) from error
+
+
+def silence_telemetry() -> None:
+    """Turn off the telemetry and tracing of every library, whatever the environment says."""
+    os.environ.update(TELEMETRY_OFF)
+
+
+def child_environment() -> dict[str, str]:
+    """The environment of a child process: what it needs, and none of the secrets."""
+    kept = {name: os.environ[name] for name in CHILD_VARIABLES if name in os.environ}
+    return {**kept, **TELEMETRY_OFF}

@@ -1,0 +1,175 @@
+"""The database of runs: opened, kept private, and its failures told in our own errors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from functools import partial, wraps
+from pathlib import Path
+from typing import Any, Final
+
+import aiosqlite
+from sqlalchemy import event, make_url, text
+from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection
+from sqlalchemy.engine import URL, Connection
+from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from mmm_workflows.errors import ServiceUnavailable
+
+BUSY_TIMEOUT_S: Final = 30
+# Execution option of a connection whose transactions take SQLite's write lock as they begin.
+WRITE_LOCK: Final = "mmm_write_lock"
+
+# What the operator can put right; a bare DatabaseError (a damaged file) counts as well, the other
+# kinds (a violated constraint, a wrong statement) are ours.
+UNUSABLE: Final = (OperationalError, InterfaceError, OSError)
+
+# NaN is no JSON: PostgreSQL refuses it, so SQLite must not take it either.
+_to_json = partial(json.dumps, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+
+
+async def open_database(url: str) -> AsyncEngine:
+    """An engine that was connected once; ``await engine.dispose()`` ends its threads.
+
+    A SQLite file is made with mode 0600 in a folder of mode 0700 (a folder that was there is
+    left as it is), in WAL mode, with foreign keys enforced and deleted text overwritten.
+
+    Args:
+        url: ``sqlite+aiosqlite:///path`` or another async SQLAlchemy URL.
+
+    Raises:
+        ServiceUnavailable: The database cannot be opened or reached (``service_unavailable``).
+    """
+    parsed = make_url(url)
+    options: dict[str, Any] = {"json_serializer": _to_json}
+    if is_sqlite(parsed):
+        await asyncio.to_thread(_prepare_file, parsed)
+        options["connect_args"] = {"timeout": BUSY_TIMEOUT_S}
+    else:
+        options["pool_pre_ping"] = True
+    engine = create_async_engine(parsed, **options)
+    if is_sqlite(parsed):
+        event.listen(engine.sync_engine, "connect", _set_pragmas)
+        event.listen(engine.sync_engine, "begin", _begin)
+    try:
+        async with begin(engine) as connection:
+            await connection.execute(text("SELECT 1"))
+    except BaseException:
+        await engine.dispose()
+        raise
+    return engine
+
+
+@asynccontextmanager
+async def begin(engine: AsyncEngine, *, write_lock: bool = False) -> AsyncIterator[AsyncConnection]:
+    """A transaction: committed at the end, rolled back by any error.
+
+    Args:
+        engine: Where to begin it.
+        write_lock: Take SQLite's write lock first; needed where reads come before writes.
+
+    Raises:
+        ServiceUnavailable: The database cannot be reached, is locked for too long or is full.
+        IntegrityError: A constraint was violated; the caller knows what that means.
+    """
+    try:
+        async with engine.connect() as connection:
+            await connection.execution_options(**{WRITE_LOCK: write_lock})
+            async with connection.begin():
+                yield connection
+    except (DBAPIError, OSError) as error:
+        if not isinstance(error, UNUSABLE) and type(error) is not DatabaseError:
+            raise
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        raise ServiceUnavailable(
+            f"The database {engine.url.render_as_string(hide_password=True)} cannot be used: "
+            f"{cause}. Check that it is there, writable, not full and not held by another "
+            "program, then try again."
+        ) from error
+
+
+def uninterrupted[**P, R](
+    method: Callable[P, Coroutine[Any, Any, R]],
+) -> Callable[P, Coroutine[Any, Any, R]]:
+    """Let a method end before its caller's cancellation is seen.
+
+    A transaction that is cancelled between two statements may leave its connection, and with it
+    SQLite's write lock, behind: aiosqlite's thread goes on while nobody waits for it.
+    """
+
+    @wraps(method)
+    async def whole(*args: P.args, **kwargs: P.kwargs) -> R:
+        work = asyncio.ensure_future(method(*args, **kwargs))
+        cancelled: asyncio.CancelledError | None = None
+        while not work.done():
+            try:
+                await asyncio.wait({work})
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            work.exception()  # retrieved: the cancellation is what the caller hears of
+            raise cancelled
+        return work.result()
+
+    return whole
+
+
+async def scrub(engine: AsyncEngine) -> None:
+    """Take deleted text out of SQLite's write-ahead log too; nothing to do elsewhere."""
+    if is_sqlite(engine.url):
+        async with engine.connect() as connection:
+            # Straight to the driver: a checkpoint is refused inside of a transaction.
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert isinstance(driver, aiosqlite.Connection)  # what is_sqlite says
+            await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def is_sqlite(url: URL) -> bool:
+    """Whether the database is a SQLite file."""
+    return url.get_backend_name() == "sqlite"
+
+
+def make_private_file(path: Path) -> None:
+    """Make an empty file of mode 0600 unless it is there; its folder, if new, gets 0700."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
+
+
+def _prepare_file(url: URL) -> None:
+    path = Path(url.database or "")
+    try:
+        make_private_file(path)
+    except OSError as error:
+        raise ServiceUnavailable(
+            f"The database file {path} cannot be made: {error.strerror}. "
+            "Set MMM_HOME to a folder that can be written."
+        ) from error
+
+
+def _set_pragmas(connection: AsyncAdapt_aiosqlite_connection, _entry: ConnectionPoolEntry) -> None:
+    # The driver's own BEGIN leaves DDL outside of transactions: _begin says it instead.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout={BUSY_TIMEOUT_S * 1000}",
+        "journal_mode=WAL",
+        "foreign_keys=ON",
+        "synchronous=NORMAL",
+        "secure_delete=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    lock = connection.get_execution_options().get(WRITE_LOCK, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if lock else "BEGIN")

@@ -1,0 +1,370 @@
+"""Runs, their events, decisions and artifacts, in one database."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict, Unpack
+
+from sqlalchemy import RowMapping, Table, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from mmm_workflows.db.chain import GENESIS, content_hash, link_hash
+from mmm_workflows.db.engine import begin, scrub, uninterrupted
+from mmm_workflows.db.locks import RunLocks
+from mmm_workflows.db.tables import ARTIFACTS, DECISIONS, EVENTS, PROJECTS, RUNS
+from mmm_workflows.errors import MMMError, RunError
+from mmm_workflows.records import (
+    SCHEMA_VERSION,
+    Artifact,
+    Decision,
+    ErrorInfo,
+    Event,
+    Json,
+    Record,
+    Run,
+    RunStatus,
+    now,
+)
+
+__all__ = ["RunChanges", "RunLocks", "RunStore"]
+
+DEFAULT_LIMIT = 100
+
+
+# Inside of RunStore the name `list` is its method.
+type Listed[T] = list[T]
+
+
+class RunChanges(TypedDict, total=False):
+    """What of a run may change after it was created; a key left out stays as it is."""
+
+    status: RunStatus
+    step: str | None
+    progress: float
+    result: Json | None
+    error: ErrorInfo | None
+    cancel_requested: bool
+
+
+class RunStore:
+    """The records of runs; every method is one transaction, whole also when cancelled."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @uninterrupted
+    async def create(self, run: Run) -> None:
+        """Write a new run down.
+
+        Raises:
+            RunError: The workflow_id is taken (``run_conflict``).
+        """
+        await self._ensure_project(run.project)
+        row = {**run.model_dump(), "error": _plain(run.error), "last_seq": 0}
+        try:
+            async with begin(self._engine) as connection:
+                await connection.execute(insert(RUNS).values(row))
+        except IntegrityError as error:
+            raise RunError(
+                f"There is a run {run.workflow_id} already. Use a new workflow_id, or resume "
+                f"that one with `mmm-workflows resume {run.workflow_id}`.",
+                code="run_conflict",
+            ) from error
+
+    @uninterrupted
+    async def exists(self, workflow_id: str) -> bool:
+        """Whether there is a run with this workflow_id."""
+        async with begin(self._engine) as connection:
+            query = select(RUNS.c.workflow_id).where(RUNS.c.workflow_id == workflow_id)
+            return (await connection.execute(query)).first() is not None
+
+    @uninterrupted
+    async def get(self, workflow_id: str) -> Run:
+        """The record of a run.
+
+        Raises:
+            RunError: There is none (``run_not_found``).
+        """
+        async with begin(self._engine) as connection:
+            query = select(RUNS).where(RUNS.c.workflow_id == workflow_id)
+            row = (await connection.execute(query)).mappings().first()
+            return _record(Run, _found(row, workflow_id), RUNS)
+
+    @uninterrupted
+    async def update(self, workflow_id: str, **changes: Unpack[RunChanges]) -> Run:
+        """Change a run; its ``updated_at`` becomes now.
+
+        Returns:
+            The run as it is afterwards.
+
+        Raises:
+            RunError: There is none (``run_not_found``).
+        """
+        values: dict[str, object] = {**changes, "updated_at": now()}
+        if "error" in changes:
+            values["error"] = _plain(changes["error"])
+        async with begin(self._engine) as connection:
+            change = update(RUNS).where(RUNS.c.workflow_id == workflow_id).values(values)
+            row = (await connection.execute(change.returning(RUNS))).mappings().first()
+            # Read back inside of the transaction: a value no Run can hold is rolled back.
+            return _record(Run, _found(row, workflow_id), RUNS)
+
+    @uninterrupted
+    async def request_cancel(self, workflow_id: str) -> Run:
+        """Ask the executor of a run to stop; it looks at ``cancel_requested``."""
+        return await self.update(workflow_id, cancel_requested=True)
+
+    @uninterrupted
+    async def list(
+        self,
+        *,
+        project: str | None = None,
+        workflow: str | None = None,
+        status: RunStatus | None = None,
+        limit: int | None = DEFAULT_LIMIT,
+    ) -> list[Run]:
+        """Runs, the newest first; ``limit=None`` gives all of them."""
+        wanted = {"project": project, "workflow": workflow, "status": status}
+        query = select(RUNS).order_by(RUNS.c.created_at.desc(), RUNS.c.workflow_id.desc())
+        for name, value in wanted.items():
+            if value is not None:
+                query = query.where(RUNS.c[name] == value)
+        async with begin(self._engine) as connection:
+            rows = (await connection.execute(query.limit(limit))).mappings()
+            return [_record(Run, row, RUNS) for row in rows]
+
+    @uninterrupted
+    async def append_event(
+        self,
+        workflow_id: str,
+        *,
+        status: RunStatus,
+        step: str | None,
+        progress: float,
+        message: str,
+        data: Json | None = None,
+    ) -> Event:
+        """Write the next event of a run down; ``seq`` counts from 1 without a gap.
+
+        Raises:
+            RunError: There is no such run (``run_not_found``).
+        """
+        # The counter's row is locked until the commit, and a rollback takes the number back.
+        counted = (
+            update(RUNS)
+            .where(RUNS.c.workflow_id == workflow_id)
+            .values(last_seq=RUNS.c.last_seq + 1)
+            .returning(RUNS.c.last_seq, RUNS.c.project)
+        )
+        async with begin(self._engine) as connection:
+            row = _found((await connection.execute(counted)).mappings().first(), workflow_id)
+            event = Event(
+                project=row["project"],
+                workflow_id=workflow_id,
+                seq=row["last_seq"],
+                status=status,
+                step=step,
+                progress=progress,
+                message=message,
+                data=data,
+            )
+            await connection.execute(insert(EVENTS).values(event.model_dump()))
+        return event
+
+    @uninterrupted
+    async def events(self, workflow_id: str, *, after: int = 0) -> Listed[Event]:
+        """The events of a run whose ``seq`` is above ``after``, in order."""
+        query = (
+            select(EVENTS)
+            .where(EVENTS.c.workflow_id == workflow_id, EVENTS.c.seq > after)
+            .order_by(EVENTS.c.seq)
+        )
+        async with begin(self._engine) as connection:
+            rows = (await connection.execute(query)).mappings()
+            return [_record(Event, row, EVENTS) for row in rows]
+
+    @uninterrupted
+    async def add_decisions(self, workflow_id: str, decisions: Sequence[Decision]) -> None:
+        """Append decisions to a run and to the chain of its project.
+
+        Raises:
+            RunError: There is no such run (``run_not_found``).
+        """
+        if not decisions:
+            return
+        async with begin(self._engine, write_lock=True) as connection:
+            project = await self._project_of(connection, workflow_id)
+            claimed = (
+                update(PROJECTS)
+                .where(PROJECTS.c.project == project)
+                .values(decisions=PROJECTS.c.decisions + len(decisions))
+                .returning(PROJECTS.c.decisions, PROJECTS.c.head_hash)
+            )
+            last, head = (await connection.execute(claimed)).one()
+            rows, head = _links(project, workflow_id, decisions, last - len(decisions), head)
+            await connection.execute(insert(DECISIONS), rows)
+            await connection.execute(
+                update(PROJECTS).where(PROJECTS.c.project == project).values(head_hash=head)
+            )
+
+    @uninterrupted
+    async def decisions(self, workflow_id: str) -> Listed[Decision]:
+        """The decisions of a run, in the order they were made."""
+        query = (
+            select(DECISIONS.c.content, DECISIONS.c.schema_version)
+            .where(DECISIONS.c.workflow_id == workflow_id)
+            .order_by(DECISIONS.c.position)
+        )
+        async with begin(self._engine) as connection:
+            rows = (await connection.execute(query)).all()
+        for row in rows:
+            _refuse_newer(row.schema_version, "decision")
+        return [Decision.model_validate_json(row.content) for row in rows]
+
+    @uninterrupted
+    async def register_artifact(self, artifact: Artifact) -> None:
+        """Write down that a run made or uses an artifact; a second time changes nothing.
+
+        Raises:
+            RunError: There is no such run (``run_not_found``).
+        """
+        known = select(ARTIFACTS.c.position).where(
+            ARTIFACTS.c.workflow_id == artifact.workflow_id,
+            ARTIFACTS.c.kind == artifact.kind,
+            ARTIFACTS.c.artifact_id == artifact.artifact_id,
+        )
+        async with begin(self._engine, write_lock=True) as connection:
+            await self._project_of(connection, artifact.workflow_id)
+            if (await connection.execute(known)).first() is None:
+                await connection.execute(insert(ARTIFACTS).values(artifact.model_dump()))
+
+    @uninterrupted
+    async def artifacts(self, workflow_id: str) -> Listed[Artifact]:
+        """The artifacts of a run, in the order they were registered."""
+        query = (
+            select(ARTIFACTS)
+            .where(ARTIFACTS.c.workflow_id == workflow_id)
+            .order_by(ARTIFACTS.c.position)
+        )
+        async with begin(self._engine) as connection:
+            rows = (await connection.execute(query)).mappings()
+            return [_record(Artifact, row, ARTIFACTS) for row in rows]
+
+    @uninterrupted
+    async def uses(self, project: str, artifact_id: str) -> int:
+        """How many registrations of a project's runs point at an artifact."""
+        query = select(func.count()).where(
+            ARTIFACTS.c.project == project, ARTIFACTS.c.artifact_id == artifact_id
+        )
+        async with begin(self._engine) as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+    @uninterrupted
+    async def delete(self, workflow_id: str) -> None:
+        """Remove a run, its events and artifact rows, and the text of its decisions.
+
+        The hashes of its decisions stay, so that the chain of the project still verifies.
+
+        Raises:
+            RunError: There is no such run (``run_not_found``).
+        """
+        async with begin(self._engine, write_lock=True) as connection:
+            await self._project_of(connection, workflow_id)
+            await _erase(connection, [workflow_id])
+        await scrub(self._engine)
+
+    @uninterrupted
+    async def delete_project(self, project: str) -> int:
+        """Remove every run of a project as ``delete`` does.
+
+        Returns:
+            How many runs were removed.
+        """
+        query = select(RUNS.c.workflow_id).where(RUNS.c.project == project)
+        async with begin(self._engine, write_lock=True) as connection:
+            names = list((await connection.execute(query)).scalars())
+            await _erase(connection, names)
+        await scrub(self._engine)
+        return len(names)
+
+    async def _ensure_project(self, project: str) -> None:
+        known = select(PROJECTS.c.project).where(PROJECTS.c.project == project)
+        async with begin(self._engine) as connection:
+            if (await connection.execute(known)).first() is not None:
+                return
+        row = {"project": project, "decisions": 0, "head_hash": GENESIS}
+        try:
+            async with begin(self._engine) as connection:
+                await connection.execute(insert(PROJECTS).values(row))
+        except IntegrityError:
+            # Another writer was first, which is as good.
+            return
+
+    async def _project_of(self, connection: AsyncConnection, workflow_id: str) -> str:
+        query = select(RUNS.c.project).where(RUNS.c.workflow_id == workflow_id)
+        row = (await connection.execute(query)).mappings().first()
+        return str(_found(row, workflow_id)["project"])
+
+
+def _links(
+    project: str, workflow_id: str, decisions: Sequence[Decision], before: int, head: str
+) -> tuple[list[dict[str, object]], str]:
+    """Rows that continue a chain of ``before`` links after ``head``, and the new head."""
+    rows: list[dict[str, object]] = []
+    for position, decision in enumerate(decisions, start=before + 1):
+        salt, content = secrets.token_hex(16), decision.model_dump_json()
+        hashed = content_hash(salt, content)
+        rows.append(
+            {
+                "project": project,
+                "position": position,
+                "workflow_id": workflow_id,
+                "schema_version": decision.schema_version,
+                "salt": salt,
+                "content": content,
+                "content_hash": hashed,
+                "prev_hash": head,
+            }
+        )
+        head = link_hash(head, hashed)
+    return rows, head
+
+
+async def _erase(connection: AsyncConnection, workflow_ids: Sequence[str]) -> None:
+    for workflow_id in workflow_ids:
+        for table in (EVENTS, ARTIFACTS, RUNS):
+            await connection.execute(delete(table).where(table.c.workflow_id == workflow_id))
+        await connection.execute(
+            update(DECISIONS)
+            .where(DECISIONS.c.workflow_id == workflow_id)
+            .values(workflow_id=None, salt=None, content=None)
+        )
+
+
+def _found(row: RowMapping | None, workflow_id: str) -> RowMapping:
+    if row is None:
+        raise RunError(
+            f"There is no run {workflow_id!r}. `mmm-workflows list` shows the runs that there are.",
+            code="run_not_found",
+        )
+    return row
+
+
+def _record[R: Record](kind: type[R], row: Mapping[Any, Any], table: Table) -> R:
+    _refuse_newer(row["schema_version"], f"row of {table.name}")
+    return kind.model_validate({name: row[name] for name in kind.model_fields})
+
+
+def _refuse_newer(found: int, what: str) -> None:
+    if found > SCHEMA_VERSION:
+        raise MMMError(
+            f"A stored {what} has schema_version {found}; this version reads {SCHEMA_VERSION} and "
+            "older. Use the newer version of mmm-workflows that wrote it.",
+            code="store_schema",
+        )
+
+
+def _plain(error: ErrorInfo | None) -> Json | None:
+    return None if error is None else error.model_dump()

@@ -1,0 +1,438 @@
+"""Starts, resumes, answers, cancels and deletes runs; the only caller of compiled graphs."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+import re
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.types import Command
+from uuid_utils import uuid7
+
+from mmm_workflows.bootstrap import Services, open_services
+from mmm_workflows.config import Settings, read_settings
+from mmm_workflows.db.checkpoints import delete_thread
+from mmm_workflows.errors import MMMError, RunError
+from mmm_workflows.records import (
+    DEFAULT_PROJECT,
+    Decision,
+    Depth,
+    ErrorInfo,
+    Event,
+    Json,
+    Run,
+    RunStatus,
+    Who,
+)
+from mmm_workflows.workflows import registry
+from mmm_workflows.workflows.context import Context, Speak
+from mmm_workflows.workflows.contracts import DEFAULT_SEED, Request, Result
+from mmm_workflows.workflows.graph import Workflow
+
+RECURSION_LIMIT: Final = 50
+POLL_S: Final = 0.5
+SLUG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+logger = logging.getLogger(__name__)
+
+type OnEvent = Callable[[Event], Awaitable[None] | None]
+
+
+@asynccontextmanager
+async def open_runner(settings: Settings | None = None) -> AsyncIterator[Runner]:
+    """Borrow a runner on the shared services of these settings, or of the environment's."""
+    async with open_services(settings or read_settings()) as services:
+        yield Runner(services)
+
+
+class Runner:
+    """The one way in to the workflows, for every door."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+
+    async def start(
+        self,
+        workflow: str,
+        request: Request,
+        *,
+        workflow_id: str | None = None,
+        project: str = DEFAULT_PROJECT,
+        seed: int = DEFAULT_SEED,
+        depth: Depth = Depth.STANDARD,
+        on_event: OnEvent | None = None,
+    ) -> Json:
+        """Run a workflow to its end, or go on with the run of this ``workflow_id``.
+
+        Returns:
+            The result as a dict; with ``status`` "waiting" and ``questions`` when it needs an
+            answer (see ``decide``).
+
+        Raises:
+            RunError: The id is another run's (``run_conflict``), being worked on (``run_busy``)
+                or was started by another version (``run_graph_changed``).
+            MMMError: What the workflow raised; the run is kept as failed and can be resumed.
+        """
+        run = await self.submit(
+            workflow, request, workflow_id=workflow_id, project=project, seed=seed, depth=depth
+        )
+        return await self.execute(run.workflow_id, on_event=on_event)
+
+    async def submit(
+        self,
+        workflow: str,
+        request: Request,
+        *,
+        workflow_id: str | None = None,
+        project: str = DEFAULT_PROJECT,
+        seed: int = DEFAULT_SEED,
+        depth: Depth = Depth.STANDARD,
+    ) -> Run:
+        """Write a run down as queued, or find the one of this ``workflow_id``."""
+        entry = registry.find(workflow)
+        asked = Run(
+            workflow_id=_checked(workflow_id or str(uuid7()), "workflow_id"),
+            workflow=entry.name,
+            project=_checked(project, "project"),
+            seed=seed,
+            depth=depth,
+            graph_version=entry.load().graph_version,
+            request=request.model_dump(mode="json"),
+        )
+        if workflow_id is not None and await self.services.runs.exists(workflow_id):
+            found = await self.services.runs.get(workflow_id)
+            _refuse_other_inputs(found, asked)
+            return found
+        await self.services.runs.create(asked)
+        return asked
+
+    async def resume(self, workflow_id: str, *, on_event: OnEvent | None = None) -> Json:
+        """Go on with a run where it stopped; a succeeded one returns its stored result."""
+        return await self.execute(workflow_id, on_event=on_event)
+
+    async def decide(
+        self, workflow_id: str, answer: str, *, on_event: OnEvent | None = None
+    ) -> Json:
+        """Answer the question that a run waits with, and run on.
+
+        Raises:
+            RunError: The run does not wait for an answer (``run_state``).
+        """
+        run = await self.services.runs.get(workflow_id)
+        if run.status is not RunStatus.WAITING:
+            raise RunError(
+                f"Run {workflow_id} is {run.status}, so there is no question to answer. "
+                "Only a waiting run takes an answer."
+            )
+        asked = " ".join((run.result or {}).get("questions", ()))
+        decision = Decision(
+            project=run.project, question=asked, options=(), choice=answer,
+            reason="answered by a person", who=Who.PERSON,
+        )  # fmt: skip
+        await self.services.runs.add_decisions(workflow_id, [decision])
+        return await self.execute(workflow_id, on_event=on_event, answer=answer)
+
+    async def execute(
+        self, workflow_id: str, *, on_event: OnEvent | None = None, answer: str | None = None
+    ) -> Json:
+        """Work on a run that was submitted, holding its lock; a finished one is only read."""
+        with self.services.locks.acquire(workflow_id):
+            run = await self.services.runs.get(workflow_id)
+            if run.status is RunStatus.SUCCEEDED and run.result is not None:
+                return run.result
+            entry = registry.find(run.workflow)
+            workflow = entry.load()
+            _refuse_other_graph(run, workflow)
+            await self.services.runs.update(workflow_id, cancel_requested=False, error=None)
+            execution = _Execution(self, run, workflow, on_event)
+            return await execution.run_to_end(entry.durability, answer)
+
+    async def cancel(self, workflow_id: str) -> Run:
+        """Ask the executor of a run to stop; a run nobody works on is cancelled at once."""
+        run = await self.services.runs.get(workflow_id)
+        if run.status.is_final:
+            raise RunError(f"Run {workflow_id} is {run.status} already; there is nothing to stop.")
+        await self.services.runs.request_cancel(workflow_id)
+        try:
+            with self.services.locks.acquire(workflow_id):
+                await self.services.runs.update(workflow_id, status=RunStatus.CANCELLED)
+        except RunError:
+            logger.info("run %s is told to stop by the process that works on it", workflow_id)
+        return await self.services.runs.get(workflow_id)
+
+    async def get(self, workflow_id: str) -> Run:
+        """The record of a run."""
+        return await self.services.runs.get(workflow_id)
+
+    async def watch(self, workflow_id: str, *, after: int = 0) -> AsyncIterator[Event]:
+        """Events from the log after ``after``, then live, until the run ends or waits."""
+        async with aclosing(self.services.progress.follow(workflow_id)) as live:
+            news = asyncio.ensure_future(anext(live, None))
+            try:
+                while True:
+                    run = await self.services.runs.get(workflow_id)
+                    for event in await self.services.runs.events(workflow_id, after=after):
+                        after = event.seq
+                        yield event
+                    if run.status.is_final or run.status is RunStatus.WAITING:
+                        return
+                    # The log is the truth; the channel only says when to look again.
+                    await asyncio.wait({news}, timeout=POLL_S)
+                    if news.done():
+                        # A channel that ended would be ready at once, for ever.
+                        ended = news.result() is None
+                        news = asyncio.ensure_future(
+                            asyncio.sleep(POLL_S) if ended else anext(live, None)
+                        )
+            finally:
+                news.cancel()
+                await asyncio.gather(news, return_exceptions=True)
+
+    async def delete(self, name: str) -> int:
+        """Remove a run with all that only it owns, or every run of a project.
+
+        Returns:
+            How many runs were removed.
+
+        Raises:
+            RunError: There is neither a run nor a project of this name (``run_not_found``), or
+                one of the runs is being worked on (``run_busy``).
+        """
+        runs = self.services.runs
+        if await runs.exists(name):
+            own = await runs.get(name)
+            family = [
+                r for r in await runs.list(project=own.project, limit=None)
+                if r.workflow_id == name or r.workflow_id.startswith(f"{name}.")
+            ]  # fmt: skip
+        else:
+            family = await runs.list(project=name, limit=None)
+        if not family:
+            raise RunError(
+                f"There is no run and no project {name!r}. `mmm-workflows list` shows both.",
+                code="run_not_found",
+            )
+        for run in family:
+            await self._delete_run(run)
+        if family[0].project == name and not await runs.list(project=name, limit=1):
+            for root in (self.services.artifacts.root, self.services.models, self.services.uploads):
+                await asyncio.to_thread(shutil.rmtree, root / name, ignore_errors=True)
+        return len(family)
+
+    async def _delete_run(self, run: Run) -> None:
+        with self.services.locks.acquire(run.workflow_id):
+            owned = await self.services.runs.artifacts(run.workflow_id)
+            await delete_thread(self.services.checkpointer, thread_id(run))
+            await self.services.runs.delete(run.workflow_id)
+            for artifact in owned:
+                if not await self.services.runs.uses(artifact.project, artifact.artifact_id):
+                    await self.services.artifacts.remove(artifact)
+
+
+class _Execution:
+    """One execution of one run: its voice, its context and its end."""
+
+    def __init__(
+        self, runner: Runner, run: Run, workflow: Workflow[Any], on_event: OnEvent | None
+    ) -> None:
+        self._services = runner.services
+        self._run = run
+        self._workflow = workflow
+        self._on_event = on_event
+        self._step: str | None = run.step
+        self._progress = 0.0
+        self._context = Context(
+            workflow_id=run.workflow_id,
+            project=run.project,
+            seed=run.seed,
+            depth=run.depth,
+            runs=runner.services.runs,
+            artifacts=runner.services.artifacts,
+            compute=runner.services.compute,
+            children=_Children(runner, run),
+            speak_as=self._speak_as,
+        )
+
+    async def run_to_end(self, durability: registry.Durability, answer: str | None) -> Json:
+        """Invoke the graph until it ends, waits, fails or is cancelled; the record says which."""
+        await self._emit(RunStatus.RUNNING, f"{self._workflow.name} started")
+        work = asyncio.create_task(self._invoke(durability, answer))
+        try:
+            result = await self._unless_cancelled(work)
+        except asyncio.CancelledError:
+            await self._emit(RunStatus.CANCELLED, "cancelled")
+            raise
+        except MMMError as error:
+            await self._fail(ErrorInfo(code=error.code, message=error.message))
+            raise
+        except Exception:
+            logger.exception("run %s failed on our side", self._run.workflow_id)
+            sentence = (
+                f"Something went wrong on our side; the log names run {self._run.workflow_id}."
+            )
+            await self._fail(ErrorInfo(code="internal", message=sentence))
+            raise
+        status = RunStatus(result["status"])
+        await self._services.runs.update(self._run.workflow_id, result=result)
+        if status is RunStatus.SUCCEEDED:
+            self._progress = 1.0
+        await self._emit(status, str(status))
+        return result
+
+    async def _invoke(self, durability: registry.Durability, answer: str | None) -> Json:
+        graph = self._workflow.graph().compile(checkpointer=self._services.checkpointer)
+        config: RunnableConfig = {
+            "configurable": {"thread_id": thread_id(self._run)},
+            "recursion_limit": RECURSION_LIMIT,
+        }
+        saved = await graph.aget_state(config)
+        first = None if saved.values else self._workflow.first_state(self._run.request)
+        if not saved.values or (saved.next and (answer is not None or not saved.interrupts)):
+            given = first if answer is None else Command(resume=answer)
+            await graph.ainvoke(given, config, context=self._context, durability=durability)
+            saved = await graph.aget_state(config)
+        if saved.interrupts:
+            return await self._result(RunStatus.WAITING, saved.interrupts[0].value)
+        body = await asyncio.to_thread(_read_json, saved.values["body_path"])
+        return await self._result(RunStatus.SUCCEEDED, body)
+
+    async def _result(self, status: RunStatus, body: Json) -> Json:
+        runs, workflow_id = self._services.runs, self._run.workflow_id
+        result = Result(
+            workflow_id=workflow_id,
+            status=status,
+            project=self._run.project,
+            depth=self._run.depth,
+            seed=self._run.seed,
+            decisions=tuple(await runs.decisions(workflow_id)),
+            artifacts=tuple(await runs.artifacts(workflow_id)),
+        )
+        return {**result.model_dump(mode="json"), **body}
+
+    async def _unless_cancelled(self, work: asyncio.Task[Json]) -> Json:
+        try:
+            while not (await asyncio.wait({work}, timeout=POLL_S))[0]:
+                run = await self._services.runs.get(self._run.workflow_id)
+                if run.cancel_requested:
+                    work.cancel()
+            return await work
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+    async def _fail(self, error: ErrorInfo) -> None:
+        await self._services.runs.update(self._run.workflow_id, error=error)
+        await self._emit(RunStatus.FAILED, error.message)
+
+    def _speak_as(self, step: str) -> Speak:
+        begin, end = self._workflow.span(step)
+
+        async def speak(fraction: float, message: str, data: Json | None = None) -> None:
+            self._step = step
+            self._progress = begin + (end - begin) * min(max(fraction, 0.0), 1.0)
+            await self._emit(RunStatus.RUNNING, message, data)
+
+        return speak
+
+    async def _emit(self, status: RunStatus, message: str, data: Json | None = None) -> None:
+        runs, workflow_id = self._services.runs, self._run.workflow_id
+        await runs.update(workflow_id, status=status, step=self._step, progress=self._progress)
+        event = await runs.append_event(
+            workflow_id,
+            status=status,
+            step=self._step,
+            progress=self._progress,
+            message=message,
+            data=data,
+        )
+        await self._services.progress.publish(event)
+        if self._on_event is not None:
+            told = self._on_event(event)
+            if inspect.isawaitable(told):
+                await told
+
+
+@dataclass(frozen=True)
+class _Children:
+    """The runs that are a part of another run; their ids begin with its id."""
+
+    runner: Runner
+    parent: Run
+
+    async def run(self, workflow: str, request: Request, speak: Speak) -> Json:
+        """Run it, or return the stored result of an equal earlier run."""
+        child = await self.runner.submit(
+            workflow,
+            request,
+            workflow_id=self._id(workflow),
+            project=self.parent.project,
+            seed=self.parent.seed,
+            depth=self.parent.depth,
+        )
+        return await self.runner.execute(child.workflow_id, on_event=_relay(workflow, speak))
+
+    async def decide(self, workflow: str, answer: str, speak: Speak) -> Json:
+        """Answer the question that it waits with."""
+        return await self.runner.decide(
+            self._id(workflow), answer, on_event=_relay(workflow, speak)
+        )
+
+    def _id(self, workflow: str) -> str:
+        return f"{self.parent.workflow_id}.{workflow}"
+
+
+def thread_id(run: Run) -> str:
+    """LangGraph's name for a run: never shown, and another one for another graph."""
+    return f"{run.workflow}:{run.graph_version}:{run.workflow_id}"
+
+
+def _relay(workflow: str, speak: Speak) -> OnEvent:
+    async def relay(event: Event) -> None:
+        await speak(event.progress, f"{workflow}: {event.message}", event.data)
+
+    return relay
+
+
+def _checked(name: str, what: str) -> str:
+    if SLUG.fullmatch(name) is None:
+        raise RunError(
+            f"The {what} {name!r} cannot be used: it takes 1 to 100 letters, digits, '.', '_' "
+            "and '-', beginning with a letter or a digit.",
+            code=f"{what}_invalid",
+        )
+    return name
+
+
+def _refuse_other_inputs(found: Run, asked: Run) -> None:
+    fields = ("workflow", "project", "seed", "depth", "request")
+    differing = [f for f in fields if getattr(found, f) != getattr(asked, f)]
+    if differing:
+        raise RunError(
+            f"Run {found.workflow_id} exists with another {', '.join(differing)}. Use a new "
+            "workflow_id, or the arguments of that run to go on with it.",
+            code="run_conflict",
+        )
+
+
+def _refuse_other_graph(run: Run, workflow: Workflow[Any]) -> None:
+    if run.graph_version != workflow.graph_version:
+        raise RunError(
+            f"Run {run.workflow_id} was started by version {run.graph_version} of the "
+            f"{run.workflow} workflow; this is version {workflow.graph_version}, which cannot "
+            "read its checkpoints. Start it again under a new workflow_id.",
+            code="run_graph_changed",
+        )
+
+
+def _read_json(path: str) -> Json:
+    body: Json = json.loads(Path(path).read_bytes())
+    return body

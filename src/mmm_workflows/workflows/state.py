@@ -1,0 +1,73 @@
+"""What a run remembers between steps: ids, paths and short facts; data and fits are artifacts."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from mmm_workflows.workflows.contracts import (
+    EdaRequest,
+    ModelingRequest,
+    PipelineRequest,
+    ResearchRequest,
+    WhatifRequest,
+)
+
+
+class State(BaseModel):
+    """A state that refuses keys it does not know; ``body_path`` is where the result body lies."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    body_path: str = ""
+
+
+class ResearchState(State):
+    """Research, from the question to the plan."""
+
+    request: ResearchRequest
+    category: str = ""
+    plan_path: str = ""
+
+
+class EdaState(State):
+    """EDA, from the files to the MFF."""
+
+    request: EdaRequest
+    loaded_path: str = ""
+    roles_path: str = ""
+    quality_path: str = ""
+    charts_path: str = ""
+    mff_path: str = ""
+    data_verdict: str = ""
+
+
+class ModelingState(State):
+    """Modeling, from the MFF to the model folder."""
+
+    request: ModelingRequest
+    mff_sha256: str = ""
+    spec_path: str = ""
+    model_path: str = ""
+    reused: bool = False
+    fit_verdict: str = ""
+
+
+class WhatifState(State):
+    """What-If, from the model folder to the answer."""
+
+    request: WhatifRequest
+    mff_sha256: str = ""
+    interpretation_path: str = ""
+    scenarios_path: str = ""
+    optimization_path: str = ""
+
+
+class PipelineState(State):
+    """The four workflows as one run: the ids under which each is kept."""
+
+    request: PipelineRequest
+    mff_path: str = ""
+    model_path: str = ""
+    is_waiting: bool = False
+    questions: tuple[str, ...] = ()
+    result_paths: dict[str, str] = {}

@@ -1,0 +1,30 @@
+"""Every test runs in a home of its own, with none of the machine's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mmm_workflows.config import SERVICES, Settings
+
+REPOSITORY = Path(__file__).parent.parent
+SHARED_CACHE = REPOSITORY / ".cache"
+
+
+@pytest.fixture(autouse=True)
+def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """No service is set, and every folder but the cache of compiled models is fresh."""
+    for name in (*SERVICES, "UPLOAD_DIR", "MODEL_DIR", "OUTPUT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    home = tmp_path / "home"
+    monkeypatch.setenv("MMM_HOME", str(home))
+    monkeypatch.setenv("MMM_CACHE", str(SHARED_CACHE))
+    yield home
+
+
+@pytest.fixture
+def settings(own_environment: Path) -> Settings:
+    """Settings of a fresh home, whatever ``.env`` lies in the working folder."""
+    return Settings(_env_file=None, mmm_home=own_environment, mmm_cache=SHARED_CACHE)
