@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
@@ -89,7 +89,13 @@ def _again_or[S: State](step: Step[S], after: str) -> Callable[[S], str]:
     return choose
 
 
-def _node[S: State](step: Step[S]) -> Callable[[S, Runtime[Context]], Awaitable[Update]]:
+class _Node[S](Protocol):
+    """What LangGraph takes for a node: it looks at the names of the parameters."""
+
+    async def __call__(self, state: S, runtime: Runtime[Context]) -> Update: ...
+
+
+def _node[S: State](step: Step[S]) -> _Node[S]:
     async def node(state: S, runtime: Runtime[Context]) -> Update:
         speak = runtime.context.speak_as(step.name)
         await speak(0.0, step.title)

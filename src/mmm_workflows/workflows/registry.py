@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mmm_workflows.errors import UserError
 from mmm_workflows.workflows.contracts import (
@@ -33,10 +33,10 @@ class Entry:
     builder: str
     durability: Durability = "async"
 
-    def load(self) -> Workflow:
+    def load(self) -> Workflow[Any]:
         """Import the builder and call it."""
         module, _, function = self.builder.partition(":")
-        build: Callable[[], Workflow] = getattr(importlib.import_module(module), function)
+        build: Callable[[], Workflow[Any]] = getattr(importlib.import_module(module), function)
         return build()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from mmm_workflows.workflows.contracts import ResearchRequest
@@ -27,7 +29,7 @@ def test_spans_of_the_steps_cover_the_run_without_a_gap() -> None:
     spans = [workflow.span(step.name) for step in workflow.steps]
     assert spans[0][0] == 0
     assert spans[-1][1] == pytest.approx(1)
-    for before, after in zip(spans, spans[1:], strict=False):
+    for before, after in pairwise(spans):
         assert before[1] == pytest.approx(after[0])
 
 

@@ -46,7 +46,7 @@ async def fit(state: ModelingState, runtime: Runtime[Context]) -> Update:
     proposal = await asyncio.to_thread(_propose, state, context)
     job = FitJob(
         project=context.project,
-        mff_path=Path(state.request.mff_data_path).absolute(),
+        mff_path=Path(state.request.mff_data_path),
         mff_sha256=state.mff_sha256,
         spec=proposal.spec,
         seed=context.seed,
