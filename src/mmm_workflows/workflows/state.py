@@ -34,7 +34,6 @@ class EdaState(State):
 
     request: EdaRequest
     loaded_path: str = ""
-    roles_path: str = ""
     quality_path: str = ""
     charts_path: str = ""
     mff_path: str = ""
