@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mmm_workflows.mmm.optimize import Optimization
 from mmm_workflows.mmm.plan import ResearchPlan
 from mmm_workflows.mmm.results import (
     ChannelResult,
@@ -16,6 +17,8 @@ from mmm_workflows.mmm.results import (
     GoodnessOfFit,
     Window,
 )
+from mmm_workflows.mmm.scenario import ScenarioResult
+from mmm_workflows.mmm.sensitivity import Sensitivity
 from mmm_workflows.mmm.spec import ModelSpec
 from mmm_workflows.records import (
     DEFAULT_PROJECT,
@@ -171,6 +174,26 @@ class ModelingBody(ResultBody):
     baseline: Estimate
     fit: GoodnessOfFit
     summary: str
+
+
+class InterpretationBody(ResultBody):
+    """How the question was read."""
+
+    kind: Literal["simulate", "optimize", "clarify"]
+    echo: str
+    questions: tuple[str, ...]
+
+
+class WhatifBody(ResultBody):
+    """The answer to a question; the answers are empty while it asks back."""
+
+    interpretation: InterpretationBody
+    scenario_results: tuple[ScenarioResult, ...] = ()
+    optimization_results: Optimization | None = None
+    sensitivity_analysis: Sensitivity | None = None
+    recommendations: tuple[str, ...] = ()
+    summary: str = ""
+    reasons: dict[str, str] = {}
 
 
 class PipelineBody(ResultBody):

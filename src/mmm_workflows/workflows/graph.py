@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from langgraph.graph import END, START, StateGraph
@@ -77,16 +78,13 @@ class Workflow[S: State]:
             if step.repeat_while is None:
                 graph.add_edge(step.name, after)
             else:
-                graph.add_conditional_edges(step.name, _again_or(step, after), [step.name, after])
+                graph.add_conditional_edges(step.name, partial(_next, step, after), [step.name, after])
         return graph
 
 
-def _again_or[S: State](step: Step[S], after: str) -> Callable[[S], str]:
-    def choose(state: S) -> str:
-        assert step.repeat_while is not None
-        return step.name if step.repeat_while(state) else after
-
-    return choose
+def _next(step: Step[Any], after: str, state: State) -> str:
+    assert step.repeat_while is not None
+    return step.name if step.repeat_while(state) else after
 
 
 class _Node[S](Protocol):

@@ -274,13 +274,13 @@ class _Execution:
         except MMMError as error:
             await self._fail(ErrorInfo(code=error.code, message=error.message))
             raise
-        except Exception:
+        except Exception as error:
             logger.exception("run %s failed on our side", self._run.workflow_id)
             sentence = (
                 f"Something went wrong on our side; the log names run {self._run.workflow_id}."
             )
             await self._fail(ErrorInfo(code="internal", message=sentence))
-            raise
+            raise MMMError(sentence) from error
         status = RunStatus(result["status"])
         await self._services.runs.update(self._run.workflow_id, result=result)
         if status is RunStatus.SUCCEEDED:

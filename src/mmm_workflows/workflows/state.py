@@ -59,6 +59,7 @@ class WhatifState(State):
     interpretation_path: str = ""
     scenarios_path: str = ""
     optimization_path: str = ""
+    no_allocation: str = ""
 
 
 class PipelineState(State):

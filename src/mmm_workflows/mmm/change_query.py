@@ -1,0 +1,226 @@
+"""Questions that change the plan: increase, cut, move, set, stop, double."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from mmm_workflows.mmm.amounts import (
+    AMOUNT,
+    MONEY,
+    PERCENT,
+    AmountKind,
+    SpokenAmount,
+    read_amount,
+)
+from mmm_workflows.mmm.draws import Draws
+from mmm_workflows.mmm.scenario import Change, ChangeKind
+from mmm_workflows.mmm.spoken_channels import FILLERS, find_channels, words
+from mmm_workflows.mmm.windows import Reference
+
+UP: Final = r"(?:increase|raise|boost|grow|lift|up|add)"
+DOWN: Final = r"(?:decrease|reduce|cut|lower|drop|trim|shrink|slash)"
+STOP: Final = r"(?:stop|pause|kill|end|turn off|switch off|shut off|cut out)"
+MOVE: Final = r"(?:move|shift|reallocate|transfer|redirect)"
+NAME: Final = r"(?P<channel>[^%€$£]+?)"
+OPENING: Final = re.compile(
+    r"^(?:(?:please|hey|hi|ok|so|and|now)\b[,\s]*)*"
+    r"(?:what(?:'s| is| would be| will be)?(?: the (?:effect|impact|result)s?)?(?: of| if)?|"
+    r"what happens (?:if|when)|what would happen if|how (?:about|much more would we sell if)|"
+    r"suppose|imagine|assume|simulate|let's|could we|can we|should we|if|and if)\b\s*"
+    r"(?:happens? (?:if|when)\b\s*)?"
+)
+ACTORS: Final = re.compile(
+    r"^(?:we|i|you|one|they)\s+(?:(?:had|have|were to|would|will|should|could|can|do)\s+)*"
+    r"(?:to\s+)?"
+)
+PARTICIPLES: Final[dict[str, str]] = {
+    "increased": "increase", "increasing": "increase", "raised": "raise", "raising": "raise",
+    "boosted": "boost", "boosting": "boost", "decreased": "decrease", "decreasing": "decrease",
+    "reduced": "reduce", "reducing": "reduce", "cutting": "cut", "lowered": "lower",
+    "lowering": "lower", "doubled": "double", "doubling": "double", "halved": "halve",
+    "halving": "halve", "tripled": "triple", "tripling": "triple", "stopped": "stop",
+    "stopping": "stop", "paused": "pause", "pausing": "pause", "moved": "move",
+    "moving": "move", "shifted": "shift", "shifting": "shift", "invested": "invest",
+    "investing": "invest", "spending": "spend", "adding": "add", "added": "add",
+}  # fmt: skip
+TIMES: Final[dict[str, float]] = {"double": 2.0, "halve": 0.5, "triple": 3.0, "twice": 2.0}
+_FLAGS: Final = re.IGNORECASE
+RULES: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
+    (kind, re.compile(pattern, _FLAGS))
+    for kind, pattern in (
+        ("move", rf"{MOVE}\s+(?P<amount>{AMOUNT})\s+(?:of\s+)?(?:(?:the\s+)?(?P<of>[^%€$£]+?)\s+)?"
+                 r"(?:away\s+)?from\s+(?P<source>.+?)\s+(?:to|into|towards)\s+(?P<sink>.+)"),
+        ("move_of", rf"{MOVE}\s+(?P<amount>{AMOUNT})\s+of\s+(?P<source>.+?)\s+(?:to|into)\s+"
+                    r"(?P<sink>.+)"),
+        ("up", rf"{UP}\s+{NAME}\s+by\s+(?P<amount>{AMOUNT})"),
+        ("down", rf"{DOWN}\s+{NAME}\s+by\s+(?P<amount>{AMOUNT})"),
+        ("down", rf"{DOWN}\s+(?P<amount>{AMOUNT})\s+(?:from|of|off)\s+{NAME}"),
+        ("down", rf"{DOWN}\s+{NAME}\s+in\s+(?P<amount>half)"),
+        ("up", rf"add\s+(?P<amount>{AMOUNT})\s+(?:to|on)\s+{NAME}"),
+        ("set", rf"(?:set|fix|bring|{DOWN}|{UP})\s+{NAME}\s+(?:to|at)\s+(?P<amount>{MONEY})"),
+        ("set", rf"(?:spend|invest|put)\s+(?P<amount>{MONEY})\s+(?:on|in|into)\s+{NAME}"),
+        ("up", rf"(?:spend|invest|put)?\s*(?P<amount>{AMOUNT})\s+more\s+(?:(?:on|in|into|for)\s+)?"
+               rf"{NAME}"),
+        ("down", rf"(?:spend|invest|put)?\s*(?P<amount>{AMOUNT})\s+less\s+"
+                 rf"(?:(?:on|in|into|for)\s+)?{NAME}"),
+        ("times", rf"(?P<times>double|halve|triple)\s+{NAME}"),
+        ("times", rf"(?:spend\s+)?(?P<times>twice)\s+as\s+much\s+(?:on|in)\s+{NAME}"),
+        ("zero", rf"{STOP}\s+{NAME}"),
+        ("zero", rf"(?:set|cut|drop|reduce)\s+{NAME}\s+to\s+(?:zero|nothing)"),
+        ("up", rf"{NAME}\s+(?:is\s+|were\s+|was\s+)?(?:up\s+(?:by\s+)?|\+\s*)(?P<amount>{AMOUNT})"),
+        ("down", rf"{NAME}\s+(?:is\s+|were\s+|was\s+)?(?:down\s+(?:by\s+)?|-\s*)"
+                 rf"(?P<amount>{AMOUNT})"),
+        ("up", rf"(?:a\s+)?(?P<amount>{PERCENT})\s+(?:increase|rise|boost)\s+(?:of|in|on)\s+{NAME}"),
+        ("down", rf"(?:a\s+)?(?P<amount>{PERCENT})\s+(?:decrease|cut|reduction)\s+(?:of|in|on)\s+"
+                 rf"{NAME}"),
+    )
+)  # fmt: skip
+
+
+@dataclass
+class Reading:
+    """What was read of a question so far, and what must be asked."""
+
+    draws: Draws
+    reference: Reference
+    changes: list[Change] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
+
+    def total_of(self, channel: str) -> float:
+        """Money of a channel in the reference."""
+        return float(self.reference.totals[self.draws.channels.index(channel)])
+
+    def channels(self, text: str) -> tuple[str, ...]:
+        """The channels of a phrase; a question is noted when there are none."""
+        found = find_channels(text, self.draws.channels)
+        if found.question is not None:
+            self.questions.append(found.question)
+        return found.names
+
+    def amount(self, text: str) -> SpokenAmount | None:
+        """An amount; a question is noted when its unit is unclear or another currency's."""
+        amount = read_amount(text)
+        known = self.draws.spend_unit
+        if amount.kind is AmountKind.UNCLEAR:
+            self.questions.append(
+                f"Is {amount.text!r} per cent or money? Write {amount.text}%, or an amount such "
+                f"as {amount.text}k."
+            )
+            return None
+        if amount.currency is not None and known != "money" and amount.currency != known:
+            self.questions.append(
+                f"{amount.text!r} is in {amount.currency}, and the data is in {known}. What is it "
+                f"in {known}?"
+            )
+            return None
+        return amount
+
+
+def read_changes(text: str, draws: Draws, reference: Reference) -> Reading:
+    """Every clause of a question as changes of the plan, or as questions to ask back."""
+    reading = Reading(draws, reference)
+    for clause in _clauses(text):
+        _read_clause(clause, reading)
+    if not reading.questions and not reading.changes:
+        reading.questions.append(how_to_ask(draws))
+    return reading
+
+
+def tidy(question: str) -> str:
+    """A question in lower case, without marks at its end, verbs in one form."""
+    text = question.strip().lower().replace("\u2019", "'")
+    text = re.sub(r"[?!]+|\.(?=\s|$)", " ", text)
+    text = re.sub(r"[a-z]+", lambda m: PARTICIPLES.get(m.group(), m.group()), text)
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def _clauses(text: str) -> list[str]:
+    """The parts of a question, each with one change."""
+    bare = OPENING.sub("", text)
+    parts = re.split(r"\s*(?:;|,(?!\d)|\band\b|\bthen\b|\bwhile\b|\bbut\b)\s*", bare)
+    cleaned = (ACTORS.sub("", re.sub(r"\s+", " ", p).strip()) for p in parts)
+    return [c for c in cleaned if c]
+
+
+def _read_clause(clause: str, reading: Reading) -> None:
+    for kind, pattern in RULES:
+        match = pattern.fullmatch(clause)
+        if match is None:
+            continue
+        if kind in ("move", "move_of"):
+            _read_move(match, reading)
+        else:
+            _read_change(kind, match, reading)
+        return
+    reading.questions.append(f"What does {clause!r} mean for the plan? {how_to_ask(reading.draws)}")
+
+
+def _read_change(kind: str, match: re.Match[str], reading: Reading) -> None:
+    channels = reading.channels(match["channel"])
+    groups = match.groupdict()
+    if kind == "zero":
+        reading.changes += [_change(c, ChangeKind.SET, 0.0) for c in channels]
+        return
+    if kind == "times":
+        factor = TIMES[groups["times"]]
+        reading.changes += [_change(c, ChangeKind.MULTIPLY, factor) for c in channels]
+        return
+    amount = reading.amount(groups["amount"])
+    if amount is None or not channels:
+        return
+    if amount.kind is AmountKind.MONEY and len(channels) > 1:
+        reading.questions.append(
+            f"How should {amount.text} be divided among {', '.join(channels)}? Name an amount "
+            "for each channel, or a percentage."
+        )
+        return
+    if kind == "down" and amount.kind is AmountKind.SHARE and amount.value > 1:
+        reading.questions.append(f"{amount.text} is more than all of it: by how much less?")
+        return
+    reading.changes += [_scaled(kind, c, amount) for c in channels]
+
+
+def _scaled(kind: str, channel: str, amount: SpokenAmount) -> Change:
+    if kind == "set":
+        return _change(channel, ChangeKind.SET, amount.value)
+    sign = 1.0 if kind == "up" else -1.0
+    if amount.kind is AmountKind.SHARE:
+        return _change(channel, ChangeKind.MULTIPLY, 1 + sign * amount.value)
+    return _change(channel, ChangeKind.ADD, sign * amount.value)
+
+
+def _read_move(match: re.Match[str], reading: Reading) -> None:
+    source, sink = reading.channels(match["source"]), reading.channels(match["sink"])
+    amount = reading.amount(match["amount"])
+    named = match.groupdict().get("of")
+    if named and set(words(named)) - FILLERS:
+        reading.questions.append(f"What does {named!r} stand for in the move?")
+        return
+    if amount is None or not source or not sink:
+        return
+    if len(source) > 1 or len(sink) > 1 or source == sink:
+        reading.questions.append("From which one channel to which other should the money move?")
+        return
+    total = amount.value
+    if amount.kind is AmountKind.SHARE:
+        total = amount.value * reading.total_of(source[0])
+    reading.changes += [
+        _change(source[0], ChangeKind.ADD, -total),
+        _change(sink[0], ChangeKind.ADD, total),
+    ]
+
+
+def _change(channel: str, kind: ChangeKind, amount: float) -> Change:
+    return Change(channel=channel, kind=kind, amount=amount)
+
+
+def how_to_ask(draws: Draws) -> str:
+    """Examples of questions that can be read, with the names of the model's channels."""
+    name = draws.channels[0]
+    return (
+        f"Say for example 'increase {name} by 20%', 'move 50k from {name} to "
+        f"{draws.channels[-1]}', 'cut {name} by a third next quarter', or 'optimise a budget of "
+        f"2m'. Channels are {', '.join(draws.channels)}."
+    )

@@ -1,0 +1,71 @@
+"""How the outcome moves with each channel's spend, one channel at a time."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from mmm_workflows.mmm.draws import Draws
+from mmm_workflows.mmm.optimize import mroas_at
+from mmm_workflows.mmm.results import Estimate, Value, summarise
+from mmm_workflows.mmm.scenario import contribution, probability_better
+from mmm_workflows.mmm.windows import Reference
+
+FACTORS: Final = (0.5, 0.75, 0.9, 1.1, 1.25, 1.5)
+
+
+class SensitivityRow(Value):
+    """One channel at one level, everything else as in the reference."""
+
+    channel: str
+    factor: float
+    spend: float
+    delta: Estimate
+    probability_better: float | None
+    extrapolates: bool
+
+
+class Sensitivity(Value):
+    """The table, and what the next unit of money brings in each channel at the reference."""
+
+    unit: str
+    rows: tuple[SensitivityRow, ...]
+    mroas: dict[str, Estimate]
+
+
+def sensitivity(draws: Draws, reference: Reference) -> Sensitivity:
+    """Each channel at half to one and a half times its reference."""
+    rows = [
+        row
+        for c in range(len(draws.channels))
+        if reference.totals[c] > 0
+        for row in _rows(draws, reference, c)
+    ]
+    return Sensitivity(
+        unit=draws.spend_unit,
+        rows=tuple(rows),
+        mroas=mroas_at(draws, reference, reference.spend),
+    )
+
+
+def _rows(draws: Draws, reference: Reference, channel: int) -> list[SensitivityRow]:
+    spend = reference.spend[:, channel]
+    before = contribution(draws, reference, channel, spend)
+    highest = float(draws.spend[:, channel].max())
+    rows = []
+    for factor in FACTORS:
+        delta = contribution(draws, reference, channel, factor * spend) - before
+        extra = (factor - 1) * float(spend.sum())
+        better, _ = probability_better(draws, delta, extra)
+        rows.append(
+            SensitivityRow(
+                channel=draws.channels[channel],
+                factor=factor,
+                spend=factor * float(spend.sum()),
+                delta=summarise(delta, draws.target_unit),
+                probability_better=better,
+                extrapolates=bool(factor * np.max(spend) > highest * (1 + 1e-9)),
+            )
+        )
+    return rows
