@@ -35,9 +35,8 @@ format: $(READY)  ## format the code
 	$(BIN)/black src tests scripts examples benchmarks
 	$(BIN)/isort src tests scripts examples benchmarks
 
-bench: $(READY)  ## the benchmarks; they print ratios and CPU seconds
-	$(BIN)/python benchmarks/main_job.py
-	$(BIN)/python benchmarks/scenario_speed.py
+bench: $(READY)  ## recovery of known truth on 20 worlds
+	$(BIN)/python benchmarks/recovery.py
 
 clean:   ## remove what the targets above made
 	rm -rf .venv .tools .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

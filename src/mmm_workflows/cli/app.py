@@ -288,17 +288,6 @@ def doctor(as_json: AsJson = False) -> None:
         show_report(report)
 
 
-@app.command()
-def serve(
-    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="port to listen on")] = 8000,
-) -> None:
-    """Serve the REST and WebSocket API on this machine."""
-    import uvicorn
-
-    uvicorn.run("mmm_workflows.api.main:app", host=host, port=port)
-
-
 def _data(
     data: list[Path],
     target: str | None,

@@ -26,8 +26,9 @@ MOVE: Final = r"(?:move|shift|reallocate|transfer|redirect)"
 NAME: Final = r"(?P<channel>[^%€$£]+?)"
 OPENING: Final = re.compile(
     r"^(?:(?:please|hey|hi|ok|so|and|now)\b[,\s]*)*"
-    r"(?:what(?:'s| is| would be| will be)?(?: the (?:effect|impact|result)s?)?(?: of| if)?|"
-    r"what happens (?:if|when)|what would happen if|how (?:about|much more would we sell if)|"
+    r"(?:what (?:happens|would happen|will happen) (?:if|when)|"
+    r"what(?:'s| is| would be| will be)?(?: the (?:effect|impact|result)s?)?(?: of| if)?|"
+    r"how (?:about|much more would we sell if)|"
     r"suppose|imagine|assume|simulate|let's|could we|can we|should we|if|and if)\b\s*"
     r"(?:happens? (?:if|when)\b\s*)?"
 )
@@ -43,8 +44,9 @@ PARTICIPLES: Final[dict[str, str]] = {
     "halving": "halve", "tripled": "triple", "tripling": "triple", "stopped": "stop",
     "stopping": "stop", "paused": "pause", "pausing": "pause", "moved": "move",
     "moving": "move", "shifted": "shift", "shifting": "shift", "invested": "invest",
-    "investing": "invest", "spending": "spend", "adding": "add", "added": "add",
+    "investing": "invest", "spending": "spend", "spent": "spend", "adding": "add", "added": "add",
 }  # fmt: skip
+SAME_AGAIN: Final = re.compile(rf"{NAME}\s+by\s+(?P<amount>{AMOUNT})", re.IGNORECASE)
 TIMES: Final[dict[str, float]] = {"double": 2.0, "halve": 0.5, "triple": 3.0, "twice": 2.0}
 _FLAGS: Final = re.IGNORECASE
 RULES: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
@@ -87,17 +89,22 @@ class Reading:
     reference: Reference
     changes: list[Change] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
+    direction: str | None = None
+    is_read: bool = False
 
     def total_of(self, channel: str) -> float:
         """Money of a channel in the reference."""
         return float(self.reference.totals[self.draws.channels.index(channel)])
 
     def channels(self, text: str) -> tuple[str, ...]:
-        """The channels of a phrase; a question is noted when there are none."""
-        found = find_channels(text, self.draws.channels)
-        if found.question is not None:
-            self.questions.append(found.question)
-        return found.names
+        """The channels of a phrase; a question is noted for each name that is none."""
+        names: list[str] = []
+        for name in re.split(r"\band\b|,", text):
+            found = find_channels(name, self.draws.channels)
+            if found.question is not None:
+                self.questions.append(found.question)
+            names += [n for n in found.names if n not in names]
+        return tuple(names)
 
     def amount(self, text: str) -> SpokenAmount | None:
         """An amount; a question is noted when its unit is unclear or another currency's."""
@@ -121,8 +128,14 @@ class Reading:
 def read_changes(text: str, draws: Draws, reference: Reference) -> Reading:
     """Every clause of a question as changes of the plan, or as questions to ask back."""
     reading = Reading(draws, reference)
-    for clause in _clauses(text):
-        _read_clause(clause, reading)
+    clauses = _clauses(text)
+    while clauses:
+        clause = clauses.pop(0)
+        # "increase TV and Radio by 10%": an "and" may also join names.
+        while not _read_clause(clause, reading) and clauses:
+            clause = f"{clause} and {clauses.pop(0)}"
+        if not reading.is_read:
+            reading.questions.append(f"What does {clause!r} mean for the plan? {how_to_ask(draws)}")
     if not reading.questions and not reading.changes:
         reading.questions.append(how_to_ask(draws))
     return reading
@@ -144,7 +157,9 @@ def _clauses(text: str) -> list[str]:
     return [c for c in cleaned if c]
 
 
-def _read_clause(clause: str, reading: Reading) -> None:
+def _read_clause(clause: str, reading: Reading) -> bool:
+    """Whether a rule reads the clause; what it says is noted."""
+    reading.is_read = True
     for kind, pattern in RULES:
         match = pattern.fullmatch(clause)
         if match is None:
@@ -153,8 +168,14 @@ def _read_clause(clause: str, reading: Reading) -> None:
             _read_move(match, reading)
         else:
             _read_change(kind, match, reading)
-        return
-    reading.questions.append(f"What does {clause!r} mean for the plan? {how_to_ask(reading.draws)}")
+            reading.direction = kind
+        return True
+    again = SAME_AGAIN.fullmatch(clause)
+    if again is not None and reading.direction in ("up", "down"):
+        _read_change(reading.direction, again, reading)
+        return True
+    reading.is_read = False
+    return False
 
 
 def _read_change(kind: str, match: re.Match[str], reading: Reading) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from mmm_workflows.mmm.draws import Draws
 from mmm_workflows.mmm.optimize import mroas_at
 from mmm_workflows.mmm.results import Estimate, Value, summarise
-from mmm_workflows.mmm.scenario import contribution, probability_better
+from mmm_workflows.mmm.scenario import contribution, marginal, probability_better
 from mmm_workflows.mmm.windows import Reference
 
 FACTORS: Final = (0.5, 0.75, 0.9, 1.1, 1.25, 1.5)
@@ -27,11 +27,15 @@ class SensitivityRow(Value):
 
 
 class Sensitivity(Value):
-    """The table, and what the next unit of money brings in each channel at the reference."""
+    """The table, and what the next unit of money brings in each channel at the reference.
+
+    ``probability_best`` is the share of the draws in which the channel's next unit brings most.
+    """
 
     unit: str
     rows: tuple[SensitivityRow, ...]
     mroas: dict[str, Estimate]
+    probability_best: dict[str, float]
 
 
 def sensitivity(draws: Draws, reference: Reference) -> Sensitivity:
@@ -46,7 +50,16 @@ def sensitivity(draws: Draws, reference: Reference) -> Sensitivity:
         unit=draws.spend_unit,
         rows=tuple(rows),
         mroas=mroas_at(draws, reference, reference.spend),
+        probability_best=_probability_best(draws, reference),
     )
+
+
+def _probability_best(draws: Draws, reference: Reference) -> dict[str, float]:
+    returns = [
+        marginal(draws, reference, c, reference.spend[:, c]) for c in range(len(draws.channels))
+    ]
+    winners = np.argmax(returns, axis=0)
+    return {name: float(np.mean(winners == c)) for c, name in enumerate(draws.channels)}
 
 
 def _rows(draws: Draws, reference: Reference, channel: int) -> list[SensitivityRow]:

@@ -13,6 +13,9 @@ from mmm_workflows.mmm.sensitivity import Sensitivity
 
 # Below this share of its reference a shift is within what a planner would round away.
 SMALL_SHIFT: Final = 0.02
+# A best channel is named alone from this probability on, and as a contender from this one.
+SURE: Final = 0.8
+CONTENDER: Final = 0.05
 
 
 def summarise_scenarios(scenarios: Sequence[ScenarioResult]) -> tuple[str, ...]:
@@ -66,12 +69,18 @@ def recommend_next_unit(table: Sensitivity) -> tuple[str, ...]:
     """Where the next unit of money brings most, and whether the data can tell."""
     ranked = sorted(table.mroas.items(), key=lambda item: -item[1].mean)
     listed = "; ".join(f"{name} {interval(estimate)}" for name, estimate in ranked)
-    unit = ranked[0][1].unit
-    first = f"The next {table.unit} brings, in {unit}: {listed}."
-    if len(ranked) < 2 or not _overlap(ranked[0][1], ranked[1][1]):
-        return (first, f"It brings most in {ranked[0][0]}.")
-    tied = [name for name, estimate in ranked if _overlap(ranked[0][1], estimate)]
-    return (first, f"The data does not tell {', '.join(tied)} apart: their intervals overlap.")
+    first = f"The next {table.unit} brings, in {ranked[0][1].unit}: {listed}."
+    chances = sorted(table.probability_best.items(), key=lambda item: -item[1])
+    if chances[0][1] >= SURE:
+        return (
+            first,
+            f"It brings most in {chances[0][0]}, with probability {percent(chances[0][1])}.",
+        )
+    contenders = ", ".join(f"{name} ({percent(p)})" for name, p in chances if p >= CONTENDER)
+    return (
+        first,
+        f"The data does not tell where it brings most; by probability: {contenders}.",
+    )
 
 
 def _scenario(result: ScenarioResult) -> str:
@@ -123,7 +132,3 @@ def _at_bound(found: Optimization, name: str) -> str:
     if total >= bound.high - slack:
         return " (its upper bound)"
     return " (its lower bound)" if total <= bound.low + slack else ""
-
-
-def _overlap(one: Estimate, other: Estimate) -> bool:
-    return one.hdi_low <= other.hdi_high and other.hdi_low <= one.hdi_high

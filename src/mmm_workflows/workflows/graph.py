@@ -78,7 +78,9 @@ class Workflow[S: State]:
             if step.repeat_while is None:
                 graph.add_edge(step.name, after)
             else:
-                graph.add_conditional_edges(step.name, partial(_next, step, after), [step.name, after])
+                graph.add_conditional_edges(
+                    step.name, partial(_next, step, after), [step.name, after]
+                )
         return graph
 
 
