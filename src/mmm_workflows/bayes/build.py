@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,24 +25,27 @@ def build(inputs: Inputs, spec: ModelSpec) -> MMM:
     """A built model: always a new one, because an old one would keep the data of before."""
     mmm = MMM(
         date_column=DATE,
-        channel_columns=list(inputs.channel_names),
-        control_columns=list(inputs.driver_names),
-        target_column=inputs.target_name,
-        adstock=make_adstock(spec),
-        saturation=make_saturation(spec),
+        channel_columns=list(inputs.channel_columns),
+        control_columns=list(inputs.driver_columns),
+        target_column=inputs.target_column,
+        adstock=make_adstock(spec, inputs.channel_columns),
+        saturation=make_saturation(spec, inputs.channel_columns),
         yearly_seasonality=spec.yearly_seasonality or None,
         model_config=_model_config(inputs, spec),
     )
-    mmm.build_model(inputs.table(), inputs.target_series())
+    with warnings.catch_warnings():
+        # PyMC-Marketing 1.3 asks pandas 3 for the day of the year by its old name.
+        warnings.filterwarnings("ignore", "DatetimeIndex.dayofyear is deprecated")
+        mmm.build_model(inputs.table(), inputs.target_series())
     return mmm
 
 
-def make_adstock(spec: ModelSpec) -> GeometricAdstock | DelayedAdstock:
-    """The carry-over with its priors; weights are normalised."""
+def make_adstock(spec: ModelSpec, columns: Sequence[str]) -> GeometricAdstock | DelayedAdstock:
+    """The carry-over with its priors per column; weights are normalised."""
     alpha = Prior(
         "Beta",
-        alpha=_per_channel(spec, [c.alpha_prior[0] for c in spec.channels]),
-        beta=_per_channel(spec, [c.alpha_prior[1] for c in spec.channels]),
+        alpha=_per_channel(columns, [c.alpha_prior[0] for c in spec.channels]),
+        beta=_per_channel(columns, [c.alpha_prior[1] for c in spec.channels]),
         dims="channel",
     )
     if spec.adstock is Adstock.GEOMETRIC:
@@ -49,17 +54,19 @@ def make_adstock(spec: ModelSpec) -> GeometricAdstock | DelayedAdstock:
     return DelayedAdstock(l_max=spec.l_max, priors={"alpha": alpha, "theta": theta})
 
 
-def make_saturation(spec: ModelSpec) -> LogisticSaturation | MichaelisMentenSaturation:
-    """The diminishing returns with their priors."""
+def make_saturation(
+    spec: ModelSpec, columns: Sequence[str]
+) -> LogisticSaturation | MichaelisMentenSaturation:
+    """The diminishing returns with their priors per column."""
     lam = Prior(
         "Gamma",
-        alpha=_per_channel(spec, [c.lam_prior[0] for c in spec.channels]),
-        beta=_per_channel(spec, [c.lam_prior[1] for c in spec.channels]),
+        alpha=_per_channel(columns, [c.lam_prior[0] for c in spec.channels]),
+        beta=_per_channel(columns, [c.lam_prior[1] for c in spec.channels]),
         dims="channel",
     )
     size = Prior(
         "HalfNormal",
-        sigma=_per_channel(spec, [c.effect_scale for c in spec.channels]),
+        sigma=_per_channel(columns, [c.effect_scale for c in spec.channels]),
         dims="channel",
     )
     if spec.saturation is Saturation.LOGISTIC:
@@ -75,7 +82,7 @@ def size_name(spec: ModelSpec) -> str:
 
 def _model_config(inputs: Inputs, spec: ModelSpec) -> dict[str, Any]:
     driver_sd = xr.DataArray(
-        inputs.driver_sd, dims="control", coords={"control": list(inputs.driver_names)}
+        inputs.driver_sd, dims="control", coords={"control": list(inputs.driver_columns)}
     )
     noise = Prior("HalfNormal", sigma=0.2)
     likelihood = (
@@ -91,6 +98,5 @@ def _model_config(inputs: Inputs, spec: ModelSpec) -> dict[str, Any]:
     }
 
 
-def _per_channel(spec: ModelSpec, values: list[float]) -> xr.DataArray:
-    names = [c.name for c in spec.channels]
-    return xr.DataArray(np.array(values), dims="channel", coords={"channel": names})
+def _per_channel(columns: Sequence[str], values: list[float]) -> xr.DataArray:
+    return xr.DataArray(np.array(values), dims="channel", coords={"channel": list(columns)})

@@ -9,15 +9,13 @@ import numpy as np
 import xarray as xr
 
 from mmm_workflows.bayes.build import size_name
-from mmm_workflows.bayes.inputs import TREND, Inputs
+from mmm_workflows.bayes.inputs import SEASON, Inputs, free_name
 from mmm_workflows.mmm.draws import Draws
 from mmm_workflows.mmm.response import adstock_weights, carry_over, saturate
 from mmm_workflows.mmm.results import FloatArray
 from mmm_workflows.mmm.spec import Adstock, ModelSpec
 
 DAYS_PER_YEAR: Final = 365.25
-SEASON: Final = "season"
-TREND_NAME: Final = "trend"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,17 +108,17 @@ def _drivers(
     coefficients = flat(idata, "gamma_control")  # (S, K)
     parts: dict[str, FloatArray] = {}
     for k, name in enumerate(inputs.driver_names):
-        shown = TREND_NAME if name.startswith(TREND) else name
         part = scale * coefficients[:, [k]] * inputs.drivers[:, k]
-        parts[shown] = parts[shown] + part if shown in parts else part
+        parts[name] = parts[name] + part if name in parts else part
     if spec.yearly_seasonality:
         waves = fourier_waves(inputs, spec.yearly_seasonality)
-        parts[SEASON] = scale * flat(idata, "gamma_fourier") @ waves.T
+        label = free_name(SEASON, (*parts, *inputs.channel_names))
+        parts[label] = scale * flat(idata, "gamma_fourier") @ waves.T
     return parts
 
 
 def fourier_waves(inputs: Inputs, order: int) -> FloatArray:
     """The columns of PyMC-Marketing's yearly seasonality: sines, then cosines, ``(T, 2 order)``."""
-    angle = 2 * np.pi * inputs.dates.dayofyear.to_numpy()[:, None] / DAYS_PER_YEAR
+    angle = 2 * np.pi * inputs.dates.day_of_year.to_numpy()[:, None] / DAYS_PER_YEAR
     waves = np.arange(1, order + 1)
     return np.hstack([np.sin(angle * waves), np.cos(angle * waves)])
