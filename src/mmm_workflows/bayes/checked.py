@@ -45,13 +45,14 @@ def refuse_negative(spend: pd.DataFrame) -> None:
     Raises:
         DatasetError: A channel has one (``dataset_negative_spend``).
     """
-    below = spend < 0
-    if below.to_numpy().any():
-        name = spend.columns[below.any()][0]
-        period = spend.index[below[name]][0]
+    values = spend.to_numpy(np.float64)
+    places = np.argwhere(values < 0)
+    if places.size:
+        row, column = places[0]
         raise DatasetError(
-            f"The channel {name!r} has a spend of {spend.at[period, name]:g} in the period of "
-            f"{period:%Y-%m-%d}. Correct it in the source file and run EDA again.",
+            f"The channel {spend.columns[column]!r} has a spend of {values[row, column]:g} in the "
+            f"period of {pd.DatetimeIndex(spend.index)[row]:%Y-%m-%d}. Correct it in the source "
+            "file and run EDA again.",
             code="dataset_negative_spend",
         )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from pymc.backends.arviz import patch_nutpie_idata
 from pymc_marketing.mmm import MMM
 
 from mmm_workflows.bayes.inputs import Inputs
+from mmm_workflows.errors import FitFailed
 from mmm_workflows.mmm.spec import SamplerSpec
 from mmm_workflows.ports import FitProgress
 
@@ -34,28 +34,35 @@ def sample(
 
     Returns:
         The model's inference data, without the draws of the tuning.
+
+    Raises:
+        FitFailed: The sampler found no place to start from, or gave up (``fit_failed``).
     """
     names = [rv.name for rv in mmm.model.free_RVs]
     emit(FitProgress(stage=f"{stage}: compiling"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        compiled = nutpie.compile_pymc_model(
-            mmm.model, backend="numba", var_names=names, freeze_model=True
-        )
-    started = time.monotonic()
-    idata = nutpie.sample(
-        compiled,
-        draws=sampler.draws,
-        tune=sampler.tune,
-        chains=sampler.chains,
-        cores=CORES,
-        seed=seed,
-        target_accept=sampler.target_accept,
-        save_warmup=False,
-        progress_bar=False,
-        progress_callback=_Watcher(emit, stage),
-        progress_rate=PROGRESS_EVERY_MS,
+    compiled = nutpie.compile_pymc_model(
+        mmm.model, backend="numba", var_names=names, freeze_model=True
     )
+    started = time.monotonic()
+    try:
+        idata = nutpie.sample(
+            compiled,
+            draws=sampler.draws,
+            tune=sampler.tune,
+            chains=sampler.chains,
+            cores=CORES,
+            seed=seed,
+            target_accept=sampler.target_accept,
+            save_warmup=False,
+            progress_bar=False,
+            progress_callback=_Watcher(emit, stage),
+            progress_rate=PROGRESS_EVERY_MS,
+        )
+    except (RuntimeError, ValueError) as error:
+        raise FitFailed(
+            f"The sampler stopped: {error}. Look for values far from all others in the findings "
+            "of EDA, correct them in the source file and run EDA again."
+        ) from error
     patch_nutpie_idata(idata, mmm.model, time.monotonic() - started)
     mmm.idata = idata
     mmm.idata["/fit_data"] = mmm.create_fit_data(inputs.table(), inputs.target_series())

@@ -7,7 +7,6 @@ from datetime import date
 from typing import Final
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from mmm_workflows.errors import QueryError
@@ -61,13 +60,20 @@ class Reference:
 
 def future_dates(draws: Draws, count: int) -> NDArray[np.datetime64]:
     """The next ``count`` periods after the data."""
-    last = pd.Timestamp(draws.dates[-1])
+    last, steps = draws.dates[-1].astype("datetime64[D]"), np.arange(1, count + 1)
     if draws.frequency is Frequency.MONTHLY:
-        stamps = [last + pd.DateOffset(months=k) for k in range(1, count + 1)]
-    else:
-        days = 1 if draws.frequency is Frequency.DAILY else 7
-        stamps = [last + pd.Timedelta(days=days * k) for k in range(1, count + 1)]
-    return np.array(stamps, dtype="datetime64[D]")
+        return _months_after(last, steps)
+    days = 1 if draws.frequency is Frequency.DAILY else 7
+    return np.asarray(last + steps * np.timedelta64(days, "D"))
+
+
+def _months_after(last: np.datetime64, steps: NDArray[np.int_]) -> NDArray[np.datetime64]:
+    """The same day of later months, or a month's last day where it has no such day."""
+    month = last.astype("datetime64[M]")
+    day = last - month.astype("datetime64[D]")
+    months = month + steps.astype("timedelta64[M]")
+    length = (months + 1).astype("datetime64[D]") - months.astype("datetime64[D]")
+    return np.asarray(months.astype("datetime64[D]") + np.minimum(day, length - 1))
 
 
 def periods_in(draws: Draws, start: date, end: date) -> Window | None:
