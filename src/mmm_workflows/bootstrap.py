@@ -31,9 +31,13 @@ class Services:
     artifacts: ArtifactStore
     compute: Compute
     progress: ProgressChannel
+    uploads: ArtifactStore
     home: Path
-    uploads: Path
     models: Path
+
+    def project_folders(self) -> tuple[Path, ...]:
+        """The folders that hold one subfolder per project."""
+        return (self.artifacts.root, self.uploads.root, self.models)
 
 
 @dataclass
@@ -108,6 +112,6 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> Services:
         compute=LocalCompute(settings.models, settings.cache, environment=child_environment()),
         progress=LocalProgress(),
         home=home,
-        uploads=settings.uploads,
+        uploads=ArtifactStore(settings.uploads),
         models=settings.models,
     )

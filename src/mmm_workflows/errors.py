@@ -7,7 +7,8 @@ MMMError
 │   ├── QueryError        a what-if question or plan cannot be carried out
 │   ├── ModelFileError    a model folder is missing, damaged or from elsewhere
 │   ├── RunError          a run is unknown, busy or not in the state that was needed
-│   └── SettingsError     a setting has a value that cannot be used
+│   ├── SettingsError     a setting has a value that cannot be used
+│   └── PathForbidden     a path of a request leads out of the folders it may read
 ├── InvalidReply          the language model: asked again at most twice
 ├── ServiceUnavailable    the operator: a service that was set cannot be reached
 └── FitFailed             a fit ended without a result
@@ -50,6 +51,9 @@ CODES: Final[dict[str, str]] = {
     "model_damaged": "A file of the model folder is missing or has changed.",
     "model_schema": "A model folder was written by another version of the format.",
     "request_invalid": "The arguments of a workflow cannot be read.",
+    "request_too_large": "A request is longer than is taken.",
+    "address_unknown": "There is no such address or method in the API.",
+    "path_forbidden": "A path of a request leads out of the folders it may read.",
     "workflow_id_invalid": "A workflow_id has characters that are not allowed.",
     "run_not_found": "There is no run with this workflow_id.",
     "run_busy": "Another process is working on this run.",
@@ -131,6 +135,12 @@ class SettingsError(UserError):
     """A setting has a value that cannot be used."""
 
     default_code = "settings_invalid"
+
+
+class PathForbidden(UserError):
+    """A path of a request leads out of the folders it may read."""
+
+    default_code = "path_forbidden"
 
 
 class InvalidReply(MMMError):

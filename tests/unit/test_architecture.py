@@ -25,6 +25,7 @@ def _loaded_by(statement: str) -> set[str]:
 @pytest.mark.parametrize(
     "module",
     [
+        "mmm_workflows.api.main",
         "mmm_workflows.cli.app",
         "mmm_workflows.workflows",
         "mmm_workflows.workflows.runner",

@@ -1,1 +1,1 @@
-"""The HTTP and WebSocket door."""
+"""The REST and WebSocket door: it reads requests, hands them to the runner and shows answers."""

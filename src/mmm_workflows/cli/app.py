@@ -277,6 +277,16 @@ def init_db(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def serve(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="port on this machine")] = 8000,
+) -> None:
+    """Serve REST and WebSocket on this machine alone; /docs lists them."""
+    from mmm_workflows.cli.serve import serve as serve_on
+
+    serve_on(port)
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Versions, folders and settings of this installation; secrets are masked."""
     from mmm_workflows.cli.doctor import examine, show_report

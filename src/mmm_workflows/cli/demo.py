@@ -33,7 +33,7 @@ async def run_demo(runner: Runner, on_event: Callable[[Event], None]) -> Json:
     except RunError as error:
         if error.code != "run_not_found":
             raise
-    sample = await asyncio.to_thread(_write_sample, runner.services.uploads / PROJECT)
+    sample = await asyncio.to_thread(_write_sample, runner.services.uploads.root / PROJECT)
     request = read_request(
         "pipeline",
         {

@@ -96,6 +96,17 @@ class PipelineRequest(Request):
     margin: float | None = Field(default=None, gt=0, le=1)
 
 
+class Upload(BaseModel):
+    """A file that was uploaded and kept; ``path`` is what ``data_sources`` takes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    sha256: str
+    size_bytes: int
+    columns: tuple[str, ...]
+
+
 class Result(BaseModel):
     """What every workflow returns; each workflow adds its own fields."""
 

@@ -13,7 +13,8 @@ from mmm_workflows.errors import UserError
 from mmm_workflows.records import DEFAULT_PROJECT, Depth, Json
 from mmm_workflows.workflows import registry
 from mmm_workflows.workflows.contracts import DEFAULT_SEED, Request
-from mmm_workflows.workflows.runner import OnEvent, open_runner
+from mmm_workflows.workflows.execution import OnEvent
+from mmm_workflows.workflows.runner import open_runner
 
 
 def read_request(workflow: str, arguments: Json) -> Request:

@@ -1,32 +1,30 @@
-"""Starts, resumes, answers, cancels and deletes runs; the only caller of compiled graphs."""
+"""Starts, resumes, answers, cancels and deletes runs; the one way in for every door."""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
-import json
 import logging
 import re
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
-from langchain_core.runnables import RunnableConfig
-from langgraph.types import Command
 from uuid_utils import uuid7
 
 from mmm_workflows.bootstrap import Services, open_services
 from mmm_workflows.config import Settings, read_settings
+from mmm_workflows.db.artifacts import safe_name
 from mmm_workflows.db.checkpoints import delete_thread
-from mmm_workflows.errors import MMMError, RunError
+from mmm_workflows.errors import RunError
+from mmm_workflows.mmm.tables import read_table
 from mmm_workflows.records import (
     DEFAULT_PROJECT,
     Decision,
     Depth,
-    ErrorInfo,
     Event,
     Json,
     Run,
@@ -34,17 +32,14 @@ from mmm_workflows.records import (
     Who,
 )
 from mmm_workflows.workflows import registry
-from mmm_workflows.workflows.context import Context, Speak
-from mmm_workflows.workflows.contracts import DEFAULT_SEED, Request, Result
+from mmm_workflows.workflows.context import Speak
+from mmm_workflows.workflows.contracts import DEFAULT_SEED, Request, Upload
+from mmm_workflows.workflows.execution import POLL_S, Execution, OnEvent, thread_id
 from mmm_workflows.workflows.graph import Workflow
 
-RECURSION_LIMIT: Final = 50
-POLL_S: Final = 0.5
 SLUG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 logger = logging.getLogger(__name__)
-
-type OnEvent = Callable[[Event], Awaitable[None] | None]
 
 
 @asynccontextmanager
@@ -117,12 +112,34 @@ class Runner:
 
     async def resume(self, workflow_id: str, *, on_event: OnEvent | None = None) -> Json:
         """Go on with a run where it stopped; a succeeded one returns its stored result."""
+        await self.requeue(workflow_id)
         return await self.execute(workflow_id, on_event=on_event)
+
+    async def requeue(self, workflow_id: str) -> Run:
+        """Queue a run that failed or was cancelled, for ``execute``; any other stays as it is.
+
+        Raises:
+            RunError: It was started by another version of its workflow (``run_graph_changed``).
+        """
+        run = await self.services.runs.get(workflow_id)
+        _refuse_other_graph(run, registry.find(run.workflow).load())
+        if run.status not in (RunStatus.FAILED, RunStatus.CANCELLED):
+            return run
+        return await self.services.runs.update(workflow_id, status=RunStatus.QUEUED)
 
     async def decide(
         self, workflow_id: str, answer: str, *, on_event: OnEvent | None = None
     ) -> Json:
         """Answer the question that a run waits with, and run on.
+
+        Raises:
+            RunError: The run does not wait for an answer (``run_state``).
+        """
+        await self.note_answer(workflow_id, answer)
+        return await self.execute(workflow_id, on_event=on_event, answer=answer)
+
+    async def note_answer(self, workflow_id: str, answer: str) -> Run:
+        """Record the answer to a waiting run and queue it, for ``execute`` with the answer.
 
         Raises:
             RunError: The run does not wait for an answer (``run_state``).
@@ -139,7 +156,7 @@ class Runner:
             reason="answered by a person", who=Who.PERSON,
         )  # fmt: skip
         await self.services.runs.add_decisions(workflow_id, [decision])
-        return await self.execute(workflow_id, on_event=on_event, answer=answer)
+        return await self.services.runs.update(workflow_id, status=RunStatus.QUEUED)
 
     async def execute(
         self, workflow_id: str, *, on_event: OnEvent | None = None, answer: str | None = None
@@ -153,7 +170,8 @@ class Runner:
             workflow = entry.load()
             _refuse_other_graph(run, workflow)
             await self.services.runs.update(workflow_id, cancel_requested=False, error=None)
-            execution = _Execution(self, run, workflow, on_event)
+            children = _Children(self, run)
+            execution = Execution(self.services, run, workflow, children, on_event)
             return await execution.run_to_end(entry.durability, answer)
 
     async def cancel(self, workflow_id: str) -> Run:
@@ -173,7 +191,44 @@ class Runner:
         """The record of a run."""
         return await self.services.runs.get(workflow_id)
 
-    async def watch(self, workflow_id: str, *, after: int = 0) -> AsyncIterator[Event]:
+    async def list(
+        self,
+        *,
+        project: str | None = None,
+        workflow: str | None = None,
+        status: RunStatus | None = None,
+        limit: int | None = None,
+    ) -> list[Run]:
+        """Runs, the newest first."""
+        return await self.services.runs.list(
+            project=project, workflow=workflow, status=status, limit=limit
+        )
+
+    async def events(self, workflow_id: str, *, after: int = 0) -> Sequence[Event]:
+        """The events of a run whose ``seq`` is above ``after``, in order."""
+        await self.services.runs.get(workflow_id)
+        return await self.services.runs.events(workflow_id, after=after)
+
+    async def keep_upload(
+        self, content: BinaryIO, *, name: str, project: str = DEFAULT_PROJECT
+    ) -> Upload:
+        """Keep an uploaded table under the hash of its content; its name is never a path.
+
+        Raises:
+            DatasetError: The content is not a table (see ``mmm.tables.read_table``).
+        """
+        _checked(project, "project")
+        with tempfile.TemporaryDirectory() as scratch:
+            file = Path(scratch) / safe_name(name)
+            columns = await asyncio.to_thread(_write_table, content, file)
+            kept = await self.services.uploads.put_file(
+                project, "upload", file, workflow_id="", name=file.name
+            )
+        return Upload(
+            path=kept.path, sha256=kept.sha256, size_bytes=kept.size_bytes, columns=columns
+        )
+
+    async def watch(self, workflow_id: str, *, after: int = 0) -> AsyncGenerator[Event]:
         """Events from the log after ``after``, then live, until the run ends or waits."""
         async with aclosing(self.services.progress.follow(workflow_id)) as live:
             news = asyncio.ensure_future(anext(live, None))
@@ -224,7 +279,7 @@ class Runner:
         for run in family:
             await self._delete_run(run)
         if family[0].project == name and not await runs.list(project=name, limit=1):
-            for root in (self.services.artifacts.root, self.services.models, self.services.uploads):
+            for root in self.services.project_folders():
                 await asyncio.to_thread(shutil.rmtree, root / name, ignore_errors=True)
         return len(family)
 
@@ -238,168 +293,10 @@ class Runner:
                     await self.services.artifacts.remove(artifact)
 
 
-class _Execution:
-    """One execution of one run: its voice, its context and its end."""
-
-    def __init__(
-        self, runner: Runner, run: Run, workflow: Workflow[Any], on_event: OnEvent | None
-    ) -> None:
-        self._services = runner.services
-        self._run = run
-        self._workflow = workflow
-        self._on_event = on_event
-        self._step: str | None = run.step
-        self._progress = 0.0
-        self._context = Context(
-            workflow_id=run.workflow_id,
-            project=run.project,
-            seed=run.seed,
-            depth=run.depth,
-            runs=runner.services.runs,
-            artifacts=runner.services.artifacts,
-            compute=runner.services.compute,
-            children=_Children(runner, run),
-            speak_as=self._speak_as,
-        )
-
-    async def run_to_end(self, durability: registry.Durability, answer: str | None) -> Json:
-        """Invoke the graph until it ends, waits, fails or is cancelled; the record says which."""
-        await self._emit(RunStatus.RUNNING, f"{self._workflow.name} started")
-        work = asyncio.create_task(self._invoke(durability, answer))
-        try:
-            result = await self._unless_cancelled(work)
-        except asyncio.CancelledError:
-            await self._emit(RunStatus.CANCELLED, "cancelled")
-            raise
-        except MMMError as error:
-            await self._fail(ErrorInfo(code=error.code, message=error.message))
-            raise
-        except Exception as error:
-            logger.exception("run %s failed on our side", self._run.workflow_id)
-            sentence = (
-                f"Something went wrong on our side; the log names run {self._run.workflow_id}."
-            )
-            await self._fail(ErrorInfo(code="internal", message=sentence))
-            raise MMMError(sentence) from error
-        status = RunStatus(result["status"])
-        await self._services.runs.update(self._run.workflow_id, result=result)
-        if status is RunStatus.SUCCEEDED:
-            self._progress = 1.0
-        await self._emit(status, str(status))
-        return result
-
-    async def _invoke(self, durability: registry.Durability, answer: str | None) -> Json:
-        graph = self._workflow.graph().compile(checkpointer=self._services.checkpointer)
-        config: RunnableConfig = {
-            "configurable": {"thread_id": thread_id(self._run)},
-            "recursion_limit": RECURSION_LIMIT,
-        }
-        saved = await graph.aget_state(config)
-        first = None if saved.values else self._workflow.first_state(self._run.request)
-        if not saved.values or (saved.next and (answer is not None or not saved.interrupts)):
-            given = first if answer is None else Command(resume=answer)
-            await graph.ainvoke(given, config, context=self._context, durability=durability)
-            saved = await graph.aget_state(config)
-        if saved.interrupts:
-            return await self._result(RunStatus.WAITING, saved.interrupts[0].value)
-        body = await asyncio.to_thread(_read_json, saved.values["body_path"])
-        return await self._result(RunStatus.SUCCEEDED, body)
-
-    async def _result(self, status: RunStatus, body: Json) -> Json:
-        runs, workflow_id = self._services.runs, self._run.workflow_id
-        result = Result(
-            workflow_id=workflow_id,
-            status=status,
-            project=self._run.project,
-            depth=self._run.depth,
-            seed=self._run.seed,
-            decisions=tuple(await runs.decisions(workflow_id)),
-            artifacts=tuple(await runs.artifacts(workflow_id)),
-        )
-        return {**result.model_dump(mode="json"), **body}
-
-    async def _unless_cancelled(self, work: asyncio.Task[Json]) -> Json:
-        try:
-            while not (await asyncio.wait({work}, timeout=POLL_S))[0]:
-                run = await self._services.runs.get(self._run.workflow_id)
-                if run.cancel_requested:
-                    work.cancel()
-            return await work
-        finally:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
-
-    async def _fail(self, error: ErrorInfo) -> None:
-        await self._services.runs.update(self._run.workflow_id, error=error)
-        await self._emit(RunStatus.FAILED, error.message)
-
-    def _speak_as(self, step: str) -> Speak:
-        begin, end = self._workflow.span(step)
-
-        async def speak(fraction: float, message: str, data: Json | None = None) -> None:
-            self._step = step
-            self._progress = begin + (end - begin) * min(max(fraction, 0.0), 1.0)
-            await self._emit(RunStatus.RUNNING, message, data)
-
-        return speak
-
-    async def _emit(self, status: RunStatus, message: str, data: Json | None = None) -> None:
-        runs, workflow_id = self._services.runs, self._run.workflow_id
-        await runs.update(workflow_id, status=status, step=self._step, progress=self._progress)
-        event = await runs.append_event(
-            workflow_id,
-            status=status,
-            step=self._step,
-            progress=self._progress,
-            message=message,
-            data=data,
-        )
-        await self._services.progress.publish(event)
-        if self._on_event is not None:
-            told = self._on_event(event)
-            if inspect.isawaitable(told):
-                await told
-
-
-@dataclass(frozen=True)
-class _Children:
-    """The runs that are a part of another run; their ids begin with its id."""
-
-    runner: Runner
-    parent: Run
-
-    async def run(self, workflow: str, request: Request, speak: Speak) -> Json:
-        """Run it, or return the stored result of an equal earlier run."""
-        child = await self.runner.submit(
-            workflow,
-            request,
-            workflow_id=self._id(workflow),
-            project=self.parent.project,
-            seed=self.parent.seed,
-            depth=self.parent.depth,
-        )
-        return await self.runner.execute(child.workflow_id, on_event=_relay(workflow, speak))
-
-    async def decide(self, workflow: str, answer: str, speak: Speak) -> Json:
-        """Answer the question that it waits with."""
-        return await self.runner.decide(
-            self._id(workflow), answer, on_event=_relay(workflow, speak)
-        )
-
-    def _id(self, workflow: str) -> str:
-        return f"{self.parent.workflow_id}.{workflow}"
-
-
-def thread_id(run: Run) -> str:
-    """LangGraph's name for a run: never shown, and another one for another graph."""
-    return f"{run.workflow}:{run.graph_version}:{run.workflow_id}"
-
-
-def _relay(workflow: str, speak: Speak) -> OnEvent:
-    async def relay(event: Event) -> None:
-        await speak(event.progress, f"{workflow}: {event.message}", event.data)
-
-    return relay
+def _write_table(content: BinaryIO, file: Path) -> tuple[str, ...]:
+    with file.open("xb") as target:
+        shutil.copyfileobj(content, target)
+    return read_table(file).names
 
 
 def _checked(name: str, what: str) -> str:
@@ -433,6 +330,37 @@ def _refuse_other_graph(run: Run, workflow: Workflow[Any]) -> None:
         )
 
 
-def _read_json(path: str) -> Json:
-    body: Json = json.loads(Path(path).read_bytes())
-    return body
+@dataclass(frozen=True)
+class _Children:
+    """The runs that are a part of another run; their ids begin with its id."""
+
+    runner: Runner
+    parent: Run
+
+    async def run(self, workflow: str, request: Request, speak: Speak) -> Json:
+        """Run it, or return the stored result of an equal earlier run."""
+        child = await self.runner.submit(
+            workflow,
+            request,
+            workflow_id=self._id(workflow),
+            project=self.parent.project,
+            seed=self.parent.seed,
+            depth=self.parent.depth,
+        )
+        return await self.runner.execute(child.workflow_id, on_event=_relay(workflow, speak))
+
+    async def decide(self, workflow: str, answer: str, speak: Speak) -> Json:
+        """Answer the question that it waits with."""
+        return await self.runner.decide(
+            self._id(workflow), answer, on_event=_relay(workflow, speak)
+        )
+
+    def _id(self, workflow: str) -> str:
+        return f"{self.parent.workflow_id}.{workflow}"
+
+
+def _relay(workflow: str, speak: Speak) -> OnEvent:
+    async def relay(event: Event) -> None:
+        await speak(event.progress, f"{workflow}: {event.message}", event.data)
+
+    return relay
