@@ -1,0 +1,134 @@
+"""The command line: exit codes, JSON for programs, sentences for people."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from mmm_workflows.cli.app import app
+
+COMMANDS = [
+    "demo",
+    "run",
+    "research",
+    "eda",
+    "fit",
+    "whatif",
+    "serve",
+    "watch",
+    "decide",
+    "resume",
+    "list",
+    "delete",
+    "init-db",
+    "doctor",
+]
+
+
+def _call(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def _json(*arguments: str, code: int = 0) -> dict:
+    result = _call(*arguments, "--json")
+    assert result.exit_code == code, result.output
+    value: dict = json.loads(result.stdout)
+    return value
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_help_that_loads_nothing_heavy(command: str) -> None:
+    code = (
+        "import sys, contextlib\n"
+        "from mmm_workflows.cli import main\n"
+        "with contextlib.suppress(SystemExit): main()\n"
+        "heavy = {'pandas', 'langgraph', 'pymc', 'altair', 'fastapi', 'scipy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, command, "--help"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Usage" in done.stdout
+
+
+def test_a_run_is_started_listed_followed_resumed_and_deleted() -> None:
+    result = _json("research", "Build MMM for beverage brand", "--workflow-id", "r1")
+    assert result["status"] == "succeeded"
+    listed = _json("list")["runs"]
+    assert [r["workflow_id"] for r in listed] == ["r1"]
+    assert _json("resume", "r1") == result
+    followed = _call("watch", "r1", "--json")
+    events = [json.loads(line) for line in followed.stdout.splitlines()]
+    assert [e["seq"] for e in events] == list(range(1, len(events) + 1))
+    assert _json("delete", "r1") == {"deleted": 1, "name": "r1"}
+    assert _json("list")["runs"] == []
+
+
+def test_a_question_is_exit_code_2_and_answered_by_decide() -> None:
+    asked = _json("research", "Build MMM", "--review", "--workflow-id", "r1", code=2)
+    assert asked["kind"] == "clarify"
+    assert asked["workflow_id"] == "r1"
+    assert asked["questions"]
+    assert _json("decide", "r1", "yes")["status"] == "succeeded"
+
+
+def test_a_question_for_people_says_how_to_answer_it() -> None:
+    result = _call("research", "Build MMM", "--review", "--workflow-id", "r1")
+    assert result.exit_code == 2
+    assert "mmm-workflows decide r1" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("resume", "nobody"), "run_not_found"),
+        (("watch", "nobody"), "run_not_found"),
+        (("delete", "nobody"), "run_not_found"),
+        (("decide", "nobody", "yes"), "run_not_found"),
+        (("eda", "no/such.csv"), "dataset_not_found"),
+        (("fit", "no/such.csv"), "dataset_not_found"),
+        (("fit", "no/such.csv", "--plan", "no/plan.json"), "request_invalid"),
+        (("whatif", "What if TV +20%?", "--model", "no", "--mff", "no"), "model_not_found"),
+        (("research", "x", "--workflow-id", "../up"), "workflow_id_invalid"),
+        (("research", "x", "--project", "a/b"), "project_invalid"),
+        (("eda", "a.csv", "--channels", "TV,,Search"), "request_invalid"),
+    ],
+)
+def test_bad_input_is_exit_code_2_with_a_stable_code(arguments: tuple[str, ...], code: str) -> None:
+    said = _json(*arguments, code=2)
+    assert said["kind"] == "error"
+    assert said["code"] == code
+    assert len(said["message"]) > 20
+
+
+def test_an_error_for_people_is_one_sentence_without_a_traceback() -> None:
+    result = _call("eda", "no/such.csv")
+    assert result.exit_code == 2
+    assert "dataset_not_found" in result.stderr
+    assert "no/such.csv" in result.stderr.replace("\n", "")
+    assert "Traceback" not in result.output
+
+
+def test_a_service_that_is_set_but_not_supported_is_the_operators_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NEO4J_URI", "bolt://localhost:7687")
+    said = _json("research", "Build MMM", code=1)
+    assert said["code"] == "service_not_supported"
+    assert "NEO4J_URI" in said["message"]
+
+
+def test_init_db_can_be_repeated(own_environment: Path) -> None:
+    first, second = _json("init-db"), _json("init-db")
+    assert first == second
+    assert Path(first["database"]).is_relative_to(own_environment)
+
+
+def test_an_unknown_option_is_exit_code_2() -> None:
+    assert _call("research", "x", "--nope").exit_code == 2
