@@ -2,9 +2,10 @@
 # PYTHON chooses another interpreter: make test PYTHON=3.13
 PYTHON ?=
 BIN := .venv/bin
-READY := .venv/.ready
+# One mark per interpreter: another PYTHON installs again instead of being ignored.
+READY := .venv/.ready-$(or $(notdir $(PYTHON)),default)
 
-.PHONY: help setup demo test quick check format bench clean
+.PHONY: help setup demo test quick check format bench proof clean
 
 help:    ## what there is
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -30,12 +31,16 @@ check: $(READY)  ## formatting, linters, import contracts, types
 	$(BIN)/ruff check src tests scripts examples benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/mypy src/
+	@$(BIN)/python benchmarks/recovery.py --check
 
 format: $(READY)  ## format the code
 	$(BIN)/black src tests scripts examples benchmarks
 	$(BIN)/isort src tests scripts examples benchmarks
 
-bench: $(READY)  ## recovery of known truth on 20 worlds
+bench: $(READY)  ## speed, into benchmarks/reports
+	$(BIN)/python benchmarks/speed.py
+
+proof: $(READY)  ## recovery of known truth on 20 worlds, into benchmarks/reports; goes on where it stopped
 	$(BIN)/python benchmarks/recovery.py
 
 clean:   ## remove what the targets above made

@@ -18,6 +18,17 @@ find_python() {
     done
 }
 
+# A version like 3.13 as an interpreter that runs: a pyenv shim of it may exist and not run.
+resolve() {
+    for candidate in "$1" "python$1" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$1"*/bin/python; do
+        if is_new_enough "$candidate"; then
+            echo "$candidate"
+            return
+        fi
+    done
+    echo "$1"
+}
+
 # A pyenv shim of uv may exist and not run, so it is asked for its version.
 if uv --version >/dev/null 2>&1; then
     uv=uv
@@ -34,7 +45,9 @@ else
     uv=.tools/bin/uv
 fi
 
-if [ -z "$wanted" ]; then
+if [ -n "$wanted" ]; then
+    wanted=$(resolve "$wanted")
+else
     wanted=$("$uv" python find '>=3.12,<3.13' 2>/dev/null || "$uv" python find '>=3.12' 2>/dev/null || true)
     if [ -z "$wanted" ]; then
         echo "MMM Workflows needs Python 3.12 or newer, and none was found: install it and run make again." >&2

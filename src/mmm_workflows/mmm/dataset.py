@@ -217,7 +217,6 @@ def read_mff(path: Path) -> Dataset:
         dtype={**dict.fromkeys(DIMENSIONS, str), "VariableName": str},
         keep_default_na=False,
         na_values={"VariableValue": [""]},
-        float_precision="round_trip",
     )
     missing = [c for c in MFF_COLUMNS if c not in frame.columns]
     if missing:
