@@ -19,18 +19,21 @@ from mmm_workflows.mmm.spec_builder import apply_transform
 DATE: Final = "date"
 TREND: Final = "trend"
 SEASON: Final = "season"
+WEEKDAY: Final = "weekday"
+WEEKDAY_SD: Final = 0.2
 # Names of the library's own columns, and one that netCDF cannot store.
 RESERVED: Final = frozenset({DATE, "."})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """Arrays of T periods, C channels, K driver columns (the controls, then the trend's).
+    """Arrays of T periods, C channels, K driver columns (controls, trend, weekdays).
 
     Attributes:
         spend: Money per period, ``(T, C)``.
-        drivers: Standardised controls and trend columns, ``(T, K)``.
-        driver_names: What each column is reported as; the trend's columns share a name.
+        drivers: Standardised controls and the model's own columns, ``(T, K)``.
+        driver_names: What each column is reported as; the trend's columns share a name, and so
+            do the weekdays'.
         driver_sd: Prior sd of each driver's coefficient, ``(K,)``.
         columns: What PyMC-Marketing calls the channels, the drivers and the target, in this
             order: our names, but for those that it cannot store.
@@ -83,23 +86,71 @@ def make_inputs(dataset: Dataset, spec: ModelSpec) -> Inputs:
     controls = tuple(c.name for c in spec.controls)
     frame = _window(dataset, spec, (spec.target, *channels, *controls))
     refuse_negative(frame[list(channels)])
-    levels = [
-        (apply_transform(frame[c.name], c.transform) - c.centre) / c.scale for c in spec.controls
-    ]
-    trend = trend_columns(len(frame), spec.trend_knots)
+    drivers = [_controls(frame, spec), _trend(frame, spec)]
+    if spec.weekday_levels:
+        drivers.append(_weekdays(frame))
     # Among all names, so that a control called "trend" stays apart from the model's own.
-    label = free_name(TREND, (*channels, *controls, spec.target))
-    bends = (f"__{TREND}_bend_{k}" for k in range(1, spec.trend_knots + 1))
+    taken = (*channels, *controls, spec.target)
+    columns = [f"__{name}" for part in drivers[1:] for name in part.columns]
     return Inputs(
         dates=pd.DatetimeIndex(frame.index),
         target=frame[spec.target].to_numpy(np.float64),
         spend=frame[list(channels)].to_numpy(np.float64),
         channel_names=channels,
-        drivers=np.column_stack([*levels, *trend.T]),
-        driver_names=(*controls, *(label for _ in trend.T)),
-        driver_sd=np.array([*(c.prior_sd for c in spec.controls), *_trend_sds(spec.trend_knots)]),
-        columns=storable((*channels, *controls, f"__{TREND}", *bends, spec.target)),
+        drivers=np.hstack([part.values for part in drivers]),
+        driver_names=(
+            *controls,
+            *(free_name(part.label, taken) for part in drivers[1:] for _ in part.columns),
+        ),
+        driver_sd=np.concatenate([part.sds for part in drivers]),
+        columns=storable((*channels, *controls, *columns, spec.target)),
     )
+
+
+@dataclass(frozen=True)
+class _Drivers:
+    """Standardised columns ``(T, K)`` that are reported under one label, with their prior sds."""
+
+    label: str
+    columns: tuple[str, ...]
+    values: FloatArray
+    sds: FloatArray
+
+
+def _controls(frame: pd.DataFrame, spec: ModelSpec) -> _Drivers:
+    levels = [
+        (apply_transform(frame[c.name], c.transform) - c.centre) / c.scale for c in spec.controls
+    ]
+    return _Drivers(
+        "",
+        tuple(c.name for c in spec.controls),
+        np.array(levels, dtype=np.float64).reshape(len(levels), len(frame)).T,
+        np.array([c.prior_sd for c in spec.controls], dtype=np.float64),
+    )
+
+
+def _trend(frame: pd.DataFrame, spec: ModelSpec) -> _Drivers:
+    bends = tuple(f"{TREND}_bend_{k}" for k in range(1, spec.trend_knots + 1))
+    # A bend is an exception to the line, so it is expected to be smaller.
+    sds = np.array([0.3, *(0.1 for _ in bends)])
+    return _Drivers(TREND, (TREND, *bends), trend_columns(len(frame), spec.trend_knots), sds)
+
+
+def _weekdays(frame: pd.DataFrame) -> _Drivers:
+    values = weekday_columns(pd.DatetimeIndex(frame.index))
+    names = tuple(f"{WEEKDAY}_{day}" for day in range(1, 7))
+    return _Drivers(WEEKDAY, names, values, np.full(6, WEEKDAY_SD))
+
+
+def weekday_columns(dates: pd.DatetimeIndex) -> FloatArray:
+    """Six columns whose combinations give each day of the week a level of its own.
+
+    Returns:
+        Shape ``(T, 6)``: 1 on the column's day, -1 on Sundays, else 0, so that the levels of a
+        week add up to nothing and the baseline stays what an average day brings.
+    """
+    day = dates.day_of_week.to_numpy()[:, None]
+    return np.asarray(np.where(day == 6, -1.0, day == np.arange(6)), dtype=np.float64)
 
 
 def trend_columns(periods: int, knots: int) -> FloatArray:
@@ -141,8 +192,3 @@ def _window(dataset: Dataset, spec: ModelSpec, names: tuple[str, ...]) -> pd.Dat
         )
     refuse_holes(dataset, spec, names)
     return dataset.national().loc[str(spec.start) : str(spec.end), list(names)]
-
-
-def _trend_sds(knots: int) -> tuple[float, ...]:
-    # A bend is an exception to the line, so it is expected to be smaller.
-    return (0.3, *(0.1 for _ in range(knots)))

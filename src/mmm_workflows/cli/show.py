@@ -50,7 +50,7 @@ def _modeling(result: Json) -> None:
     )
     for column in ("channel", "spend", "contribution", "share"):
         table.add_column(column)
-    table.add_column("ROAS" if money else "cost per contribution")
+    table.add_column("ROAS" if money else "cost per contribution, median")
     table.add_column("mROAS")
     for channel in result["channels"]:
         table.add_row(
@@ -58,7 +58,7 @@ def _modeling(result: Json) -> None:
             f"{figure(channel['spend']['value'])} {channel['spend']['unit']}",
             _cell(channel["contribution"]),
             _percent_cell(channel["share"]),
-            _cell(channel["roas"] if money else channel["cost_per_contribution"]),
+            _cell(channel["roas"]) if money else _cost_cell(channel["cost_per_contribution"]),
             _cell(channel["mroas"]),
         )
     screen.print(table)
@@ -114,6 +114,12 @@ def _allocation(optimization: Json) -> None:
 
 def _cell(estimate: Json | None) -> str:
     return "-" if estimate is None else interval(Estimate.model_validate(estimate))
+
+
+def _cost_cell(estimate: Json | None) -> str:
+    if estimate is None:
+        return "-"
+    return interval(Estimate.model_validate(estimate), point="median")
 
 
 def _percent_cell(estimate: Json) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from mmm_workflows.mmm.results import Estimate
 
@@ -30,10 +31,13 @@ def percent(share: float) -> str:
     return f"{_three_digits(100 * share)} %"
 
 
-def interval(estimate: Estimate) -> str:
-    """An estimate with its interval: ``1.23 [0.98, 1.51]``; the unit and probability stand apart."""
+def interval(estimate: Estimate, *, point: Literal["mean", "median"] = "mean") -> str:
+    """An estimate with its interval: ``1.23 [0.98, 1.51]``; the unit and probability stand apart.
+
+    The median is for what is divided by an effect: near an effect of zero its mean has no limit.
+    """
     low, high = figure(estimate.hdi_low), figure(estimate.hdi_high)
-    return f"{figure(estimate.mean)} [{low}, {high}]"
+    return f"{figure(getattr(estimate, point))} [{low}, {high}]"
 
 
 def _three_digits(value: float) -> str:

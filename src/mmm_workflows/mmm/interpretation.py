@@ -49,7 +49,7 @@ def _channel(channel: ChannelResult) -> str:
         return f"{said}, a ROAS of {interval(channel.roas)}{_against_one(channel.roas)}."
     if channel.cost_per_contribution is not None:
         cost = channel.cost_per_contribution
-        return f"{said}, at {interval(cost)} {cost.unit}."
+        return f"{said}, at {interval(cost, point='median')} {cost.unit} (median)."
     return f"{said}."
 
 

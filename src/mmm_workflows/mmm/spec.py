@@ -114,6 +114,7 @@ class ModelSpec(Choice):
     saturation: Saturation = Saturation.LOGISTIC
     trend_knots: int = Field(default=0, ge=0, description="hinges of the linear trend")
     yearly_seasonality: int = Field(default=3, ge=0, description="pairs of Fourier terms")
+    weekday_levels: bool = Field(default=False, description="one level per day of the week")
     likelihood: Likelihood = Likelihood.NORMAL
     margin: float | None = Field(default=None, gt=0, le=1)
     sampler: SamplerSpec = SamplerSpec()

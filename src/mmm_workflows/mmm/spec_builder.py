@@ -23,6 +23,7 @@ from mmm_workflows.mmm.spec import (
     ChannelSpec,
     ControlSpec,
     ControlTransform,
+    Frequency,
     Likelihood,
     ModelSpec,
     Saturation,
@@ -58,6 +59,7 @@ class FeatureTransformations(BaseModel):
     l_max: int | None = Field(default=None, ge=1)
     trend_knots: int | None = Field(default=None, ge=0)
     yearly_seasonality: int | None = Field(default=None, ge=0)
+    weekday_levels: bool | None = None
     likelihood: Likelihood | None = None
 
 
@@ -128,6 +130,7 @@ def propose_spec(
         saturation=wishes.saturation,
         trend_knots=_trend_knots(len(frame) / PERIODS_PER_YEAR[frequency], wishes, notes),
         yearly_seasonality=_seasonality(len(frame) / PERIODS_PER_YEAR[frequency], wishes, notes),
+        weekday_levels=_weekday_levels(frequency, wishes, notes),
         likelihood=_likelihood(frame[target.name], wishes, notes),
         margin=margin,
     )
@@ -351,6 +354,23 @@ def _seasonality(years: float, wishes: FeatureTransformations, notes: _Notes) ->
         "3",
     )
     return order
+
+
+def _weekday_levels(frequency: Frequency, wishes: FeatureTransformations, notes: _Notes) -> bool:
+    if frequency is not Frequency.DAILY:
+        if wishes.weekday_levels:
+            raise SpecError(f"weekday_levels needs daily data, and this is {frequency}.")
+        return False
+    if wishes.weekday_levels is not None:
+        return wishes.weekday_levels
+    notes.decide(
+        "Does each day of the week have its own level?",
+        "yes",
+        "the data is daily, and people buy by the day of the week",
+        "yes",
+        "no",
+    )
+    return True
 
 
 def _likelihood(target: pd.Series, wishes: FeatureTransformations, notes: _Notes) -> Likelihood:
