@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from enum import StrEnum
 from typing import Final
@@ -48,24 +49,31 @@ CURRENCY_WORDS: Final[dict[str, str]] = {
     "pounds": "GBP",
     "chf": "CHF",
 }
-_NUMBER: Final = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
+# A whole number as written: no part of a longer one, as the 5 of 1,5 or the 000 of 1.000.000.
+_NUMBER: Final = (
+    r"(?<![0-9.])(?<![0-9],)(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?![.,]?[0-9])"
+)
 _SIZE: Final = "|".join(sorted(SIZES, key=len, reverse=True))
 _WORD_CURRENCY: Final = "|".join(
     sorted((w for w in CURRENCY_WORDS if w.isalpha()), key=len, reverse=True)
 )
 _FRACTION: Final = "|".join(sorted(FRACTIONS, key=len, reverse=True))
 
-PERCENT: Final = rf"(?:{_NUMBER}\s*(?:%|percent|per cent)|{_FRACTION})"
+_PERCENT_WORD: Final = r"(?:%|(?:percent|per cent|pct)\b)"
+PERCENT: Final = rf"(?:{_NUMBER}\s*{_PERCENT_WORD}|{_FRACTION})"
 MONEY: Final = (
-    rf"(?:[€$£]\s*)?{_NUMBER}(?:\s*(?:{_SIZE})\b)?(?:\s*(?:[€$£]|(?:{_WORD_CURRENCY})\b))?"
+    rf"(?:(?:[€$£]|\b(?:{_WORD_CURRENCY})\b)\s*)?{_NUMBER}(?!\s*{_PERCENT_WORD})"
+    rf"(?:\s*(?:{_SIZE})\b)?(?:\s*(?:[€$£]|(?:{_WORD_CURRENCY})\b))?"
 )
 AMOUNT: Final = rf"(?:{PERCENT}|{MONEY})"
 _MONEY_PARTS: Final = re.compile(
-    rf"(?P<sign>[€$£])?\s*(?P<number>{_NUMBER})\s*(?P<size>{_SIZE})?"
+    rf"(?P<sign>[€$£]|{_WORD_CURRENCY})?\s*(?P<number>{_NUMBER})\s*(?P<size>{_SIZE})?"
     rf"\s*(?P<currency>[€$£]|{_WORD_CURRENCY})?"
 )
 # Below this, a bare number may as well be a percentage or thousands.
 BARE_MONEY_FROM: Final = 1000.0
+# 1.500 is one and a half, or fifteen hundred where a dot groups the thousands.
+_TWO_WAYS: Final = re.compile(r"[0-9]{1,3}\.[0-9]{3}")
 
 
 class AmountKind(StrEnum):
@@ -94,15 +102,20 @@ def read_amount(text: str) -> SpokenAmount:
         number = re.match(_NUMBER, said)
         assert number is not None
         value = float(number.group().replace(",", "")) / 100
-        return SpokenAmount(text=said, kind=AmountKind.SHARE, value=value)
+        kind = AmountKind.SHARE if math.isfinite(value) else AmountKind.UNCLEAR
+        return SpokenAmount(text=said, kind=kind, value=value)
     parts = _MONEY_PARTS.fullmatch(said)
     assert parts is not None, said
     value = float(parts["number"].replace(",", "")) * SIZES.get(parts["size"] or "", 1.0)
     mark = parts["sign"] or parts["currency"]
     is_clear = bool(mark or parts["size"]) or value >= BARE_MONEY_FROM or value == 0
+    if _TWO_WAYS.fullmatch(parts["number"]) and parts["size"] in (None, "k", "thousand"):
+        is_clear = False
+    if parts["sign"] and parts["currency"]:
+        is_clear &= CURRENCY_WORDS[parts["sign"]] == CURRENCY_WORDS[parts["currency"]]
     return SpokenAmount(
         text=said,
-        kind=AmountKind.MONEY if is_clear else AmountKind.UNCLEAR,
+        kind=AmountKind.MONEY if is_clear and math.isfinite(value) else AmountKind.UNCLEAR,
         value=value,
         currency=CURRENCY_WORDS[mark] if mark else None,
     )

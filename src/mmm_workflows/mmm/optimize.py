@@ -153,6 +153,13 @@ def project(point: FloatArray, total: float, low: FloatArray, high: FloatArray) 
 
 def _refuse_out_of_reach(draws: Draws, total: float, low: FloatArray, high: FloatArray) -> None:
     slack = 1e-9 * max(total, 1.0)
+    for name, least, most in zip(draws.channels, low, high, strict=True):
+        if least > most:
+            raise QueryError(
+                f"{name} should get at least {money(float(least), draws.spend_unit)} and at most "
+                f"{money(float(most), draws.spend_unit)}, which cannot both be.",
+                code="query_out_of_reach",
+            )
     if total < low.sum() - slack or total > high.sum() + slack:
         unit = draws.spend_unit
         raise QueryError(

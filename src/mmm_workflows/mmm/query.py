@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from mmm_workflows.errors import QueryError
 from mmm_workflows.mmm.budget_query import BudgetQuestion, asks_for_allocation, read_budget
 from mmm_workflows.mmm.change_query import Reading, read_changes, tidy
@@ -13,15 +16,32 @@ from mmm_workflows.mmm.scenario import plan_of
 from mmm_workflows.mmm.spoken_windows import read_window
 from mmm_workflows.mmm.windows import Reference, make_reference
 
+# A plan is said in fewer; what is longer is a text about something else.
+MAX_CHARACTERS: Final = 1000
+UNFINISHED: Final = re.compile(r"\b(?:and|but|or|then|while|if)$")
+# "If we had spent" asks about what is past; "if we had 10% more budget" does not.
+PAST: Final = re.compile(
+    r"\b(?:would|could|should) have\b|\bhad (?:been|\w+ed|spent|cut|put|set)\b|\bhappened\b"
+)
+
 
 def interpret(question: str, draws: Draws) -> Interpretation:
     """The plan that a question describes, or the questions to ask back.
 
     Every word must belong to what was read; amounts, channels and windows are never guessed.
     """
-    spoken = read_window(tidy(question), draws)
+    if len(question) > MAX_CHARACTERS:
+        return ask_back(question, [f"What is the question in at most {MAX_CHARACTERS} characters?"])
+    text = tidy(question)
+    unfinished = UNFINISHED.search(text)
+    if unfinished is not None:
+        return ask_back(question, [f"How does the question go on after {unfinished.group()!r}?"])
+    spoken = read_window(text, draws)
     if spoken.question is not None or spoken.window is None:
         return ask_back(question, [spoken.question or "Which window is meant?"])
+    if PAST.search(question.lower()) and spoken.window.start > draws.dates[-1].item():
+        first, last = draws.dates[0], draws.dates[-1]
+        return ask_back(question, [f"Which window of the past is meant, from {first} to {last}?"])
     try:
         reference = make_reference(draws, spoken.window)
         if asks_for_allocation(spoken.rest):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Final
 
 from mmm_workflows.mmm.results import Value, Window
 from mmm_workflows.mmm.scenario import Change
+
+ECHOED_CHARACTERS: Final = 1000
 
 
 class QueryKind(StrEnum):
@@ -40,8 +43,10 @@ class Interpretation(Value):
 
 def ask_back(question: str, questions: Sequence[str]) -> Interpretation:
     """The answer to a question that cannot be read: what to ask."""
+    said = question.strip()
+    shown = said if len(said) <= ECHOED_CHARACTERS else f"{said[:ECHOED_CHARACTERS]}..."
     return Interpretation(
         kind=QueryKind.CLARIFY,
-        echo=f"Not yet understood: {question.strip()!r}",
+        echo=f"Not yet understood: {shown!r}",
         questions=tuple(dict.fromkeys(questions)),
     )

@@ -64,14 +64,17 @@ class ScenarioResult(Value):
 def plan_of(draws: Draws, reference: Reference, changes: Sequence[Change]) -> FloatArray:
     """The spend per period and channel after the changes, ``(W, C)``.
 
-    A channel keeps its flighting; one without spend in the reference is spread evenly. Amounts
-    that are added are taken before amounts that are moved away, so a channel may hand on only
-    what it has.
+    A channel keeps its flighting; one without spend in the reference is spread evenly. Changes
+    are made in their order, and what counts is the end: a channel may hand on what it is given,
+    whichever of the two is said first.
 
     Raises:
-        QueryError: A channel is not the model's, or a spend would fall below zero.
+        QueryError: A channel is not the model's, or its spend would end below zero.
     """
-    plan = reference.spend.copy()
+    # Summed as ``spread`` sums, so that a plan without a change is the reference to the last bit.
+    totals = [float(reference.spend[:, c].sum()) for c in range(len(draws.channels))]
+    usual = tuple(totals)
+    changed = set()
     for change in changes:
         if change.channel not in draws.channels:
             raise QueryError(
@@ -79,18 +82,21 @@ def plan_of(draws: Draws, reference: Reference, changes: Sequence[Change]) -> Fl
                 f"It has {', '.join(draws.channels)}."
             )
         c = draws.channels.index(change.channel)
-        before = float(plan[:, c].sum())
-        total = {
+        before = totals[c]
+        totals[c] = {
             ChangeKind.MULTIPLY: before * change.amount,
             ChangeKind.ADD: before + change.amount,
             ChangeKind.SET: change.amount,
         }[change.kind]
-        if total < -1e-9:
+        changed.add(c)
+    plan = reference.spend.copy()
+    for c in sorted(changed):
+        if totals[c] < -1e-9 * max(usual[c], 1.0):
             raise QueryError(
-                f"{change.channel} has {money(before, draws.spend_unit)} in the window; taking "
-                f"{money(before - total, draws.spend_unit)} away would leave less than nothing."
+                f"{draws.channels[c]} has {money(usual[c], draws.spend_unit)} in the window; taking "
+                f"{money(usual[c] - totals[c], draws.spend_unit)} away would leave less than nothing."
             )
-        plan[:, c] = spread(reference.spend[:, c], max(total, 0.0))
+        plan[:, c] = spread(reference.spend[:, c], max(totals[c], 0.0))
     return plan
 
 
@@ -109,7 +115,16 @@ def contribution(draws: Draws, reference: Reference, channel: int, spend: FloatA
     """
     felt = _felt(draws, reference, channel, spend)
     values = saturate(draws.saturation, felt, draws.lam[:, [channel]], draws.beta[:, [channel]])
-    return np.asarray(draws.target_scale * values.sum(axis=1), dtype=np.float64)
+    brought = values.sum(axis=1)
+    if reference.after[:, channel].any():
+        # Past periods after the window have spend of their own; what that brings is not the plan's.
+        nothing = np.zeros(reference.before.shape[0] + spend.size)
+        later = np.concatenate([nothing, reference.after[:, channel]])
+        own = _carried(draws, channel, later)
+        brought -= saturate(
+            draws.saturation, own, draws.lam[:, [channel]], draws.beta[:, [channel]]
+        ).sum(axis=1)
+    return np.asarray(draws.target_scale * brought, dtype=np.float64)
 
 
 def marginal(draws: Draws, reference: Reference, channel: int, spend: FloatArray) -> FloatArray:
@@ -218,6 +233,10 @@ def _weights(draws: Draws, channel: int) -> FloatArray:
 def _felt(draws: Draws, reference: Reference, channel: int, spend: FloatArray) -> FloatArray:
     """Scaled spend after carry-over, from the window's first period on: ``(S, W + L - 1)``."""
     series = np.concatenate([reference.before[:, channel], spend, reference.after[:, channel]])
+    return _carried(draws, channel, series)[:, draws.l_max - 1 :]
+
+
+def _carried(draws: Draws, channel: int, series: FloatArray) -> FloatArray:
+    """Scaled money per period of a channel after carry-over, ``(S, periods)``."""
     scaled = series / draws.channel_scale[channel]
-    felt = carry_over(np.broadcast_to(scaled, (draws.count, scaled.size)), _weights(draws, channel))
-    return felt[:, draws.l_max - 1 :]
+    return carry_over(np.broadcast_to(scaled, (draws.count, scaled.size)), _weights(draws, channel))

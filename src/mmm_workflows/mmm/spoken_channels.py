@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mmm_workflows.mmm.names import channel_key, same_channel
+from mmm_workflows.mmm.names import same_channel, same_written, words_of
 
 # Words of a phrase that name no channel.
 FILLERS: Final = frozenset(
@@ -35,13 +35,12 @@ FILLERS: Final = frozenset(
         "for",
         "please",
         "money",
-        "by",
         "to",
         "a",
     ]
 )
 ALL: Final = frozenset({"all", "everything", "every", "each", "total", "whole"})
-MIN_PREFIX: Final = 3
+PRICE_WORDS: Final = frozenset({"cost", "costs"})
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,8 @@ def find_channels(text: str, channels: Sequence[str]) -> SpokenChannels:
     kept = [w for w in words(text) if w not in FILLERS]
     if len(kept) == 1 and kept[0] in ALL:
         return SpokenChannels(tuple(channels))
+    if not kept and "media" in words(text) and not any("media" in words_of(c) for c in channels):
+        return SpokenChannels(tuple(channels))
     found = _matches(" ".join(kept), channels) if kept else ()
     if len(found) == 1:
         return SpokenChannels(found)
@@ -70,8 +71,10 @@ def words(text: str) -> list[str]:
 
 
 def _matches(phrase: str, channels: Sequence[str]) -> tuple[str, ...]:
-    exact = same_channel(phrase, channels)
-    if exact:
-        return exact
-    key = channel_key(phrase)
-    return tuple(n for n in channels if len(key) >= MIN_PREFIX and channel_key(n).startswith(key))
+    said = words_of(phrase)
+    written = same_written(phrase, channels)
+    # "The cost of TV" may be its price: only a column of that name is surely spend.
+    if written or not PRICE_WORDS.isdisjoint(said):
+        return written
+    begun = tuple(n for n in channels if said and words_of(n)[: len(said)] == said)
+    return same_channel(phrase, channels) or begun

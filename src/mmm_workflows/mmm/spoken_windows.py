@@ -41,10 +41,10 @@ NUMBERS: Final[dict[str, int]] = {
     )
 }
 MONTHS: Final[dict[str, int]] = {name.lower(): k for k, name in enumerate(calendar.month_name) if k}
-_COUNT: Final = rf"(?P<count>\d+|{'|'.join(NUMBERS)})"
+_COUNT: Final = rf"(?P<count>[0-9]{{1,4}}|{'|'.join(NUMBERS)})"
 _LEAD: Final = r"(?:(?:in|over|during|for|within|through)\s+)?(?:the\s+)?"
 _MONTH: Final = "|".join(MONTHS)
-_ISO: Final = r"\d{4}-\d{2}-\d{2}"
+_ISO: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 
 COUNTED: Final = re.compile(
     rf"\b{_LEAD}(?P<side>next|coming|upcoming|following|last|past|previous)\s+{_COUNT}\s+"
@@ -54,9 +54,14 @@ SINGLE: Final = re.compile(
     rf"\b{_LEAD}(?P<side>next|coming|upcoming|following|last|past|previous)\s+"
     r"(?P<unit>week|month|quarter|year)\b"
 )
-QUARTER: Final = re.compile(rf"\b{_LEAD}q(?P<quarter>[1-4])(?:\s+(?:of\s+)?(?P<year>20\d\d))?\b")
-MONTH: Final = re.compile(rf"\b(?:in|during|for)\s+(?P<month>{_MONTH})(?:\s+(?P<year>20\d\d))?\b")
-YEAR: Final = re.compile(r"\b(?:in|during|for)\s+(?P<year>20\d\d)\b")
+QUARTER: Final = re.compile(
+    rf"\b{_LEAD}q(?P<quarter>[1-4])(?:\s+(?:of\s+)?(?P<year>20[0-9]{{2}}))?\b"
+)
+MONTH: Final = re.compile(
+    rf"\b(?P<lead>(?:in|during|for)(?:\s+next)?|next)\s+(?P<month>{_MONTH})"
+    r"(?:\s+(?P<year>20[0-9]{2}))?\b"
+)
+YEAR: Final = re.compile(r"\b(?:in|during|for)\s+(?P<year>20[0-9]{2})\b")
 BETWEEN: Final = re.compile(
     rf"\b(?:from|between)\s+(?P<start>{_ISO})\s+(?:to|and|until)\s+(?P<end>{_ISO})\b"
 )
@@ -122,6 +127,8 @@ def _window(pattern: re.Pattern[str], match: re.Match[str], draws: Draws) -> Win
         return _single(match["side"], match["unit"], draws)
     if pattern is QUARTER:
         return _named(draws, match["year"], first=3 * int(match["quarter"]) - 2, months=3)
+    if pattern is MONTH and match["lead"].endswith("next"):
+        return _next_month_named(draws, MONTHS[match["month"]], match["year"])
     if pattern is MONTH:
         return _named(draws, match["year"], first=MONTHS[match["month"]], months=1)
     return _named(draws, match["year"], first=1, months=12)
@@ -152,7 +159,12 @@ def _periods(count: int, unit: str, frequency: Frequency) -> int | None:
 
 
 def _single(side: str, unit: str, draws: Draws) -> Window | None:
-    """A calendar month or quarter; a week is one period, a year 52 weeks back or on."""
+    """A calendar month or quarter; a week is one period, the coming year the next 52 weeks.
+
+    Next and last year are asked about: they may be those of the calendar.
+    """
+    if unit == "year" and side not in ("coming", "upcoming", "past"):
+        return None
     if unit in ("week", "year"):
         return _counted(side, 1, unit, draws)
     months = 1 if unit == "month" else 3
@@ -189,6 +201,14 @@ def _named(draws: Draws, year: str | None, *, first: int, months: int) -> Window
     while begins <= last:
         begins = _months_on(begins, 12)
     return _whole(draws, begins, months)
+
+
+def _next_month_named(draws: Draws, month: int, year: str | None) -> Window | None:
+    """Next year's, when the data ends in the year before; None where it could be either year's."""
+    last = _end_of_period(draws)
+    window = _named(draws, None, first=month, months=1)
+    is_told = year is None and window is not None and window.start.year > last.year
+    return window if is_told and last.month > 6 else None
 
 
 def _whole(draws: Draws, begins: date, months: int) -> Window | None:

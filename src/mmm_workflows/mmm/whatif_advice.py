@@ -31,7 +31,7 @@ def summarise_optimization(found: Optimization) -> str:
         return f"With the same total of {money(total, found.unit)}, the best allocation {change}."
     return (
         f"With {money(total, found.unit)} instead of {money(reference, found.unit)}, the best "
-        f"allocation {change}{_worth(found.outcome)}."
+        f"allocation {change}{_worth(found.outcome, saves=total < reference)}."
     )
 
 
@@ -85,12 +85,13 @@ def recommend_next_unit(table: Sensitivity) -> tuple[str, ...]:
 
 def _scenario(result: ScenarioResult) -> str:
     spent = sum(result.totals.values()) - sum(result.reference_totals.values())
-    cost = "without changing the total"
+    cost, saves = "without changing the total", False
     if abs(spent) > 1e-6 * max(sum(result.totals.values()), 1.0):
-        cost = f"{'for' if spent > 0 else 'and saves'} {money(abs(spent), result.unit)}"
+        saves = spent < 0
+        cost = f"{'and saves' if saves else 'for'} {money(abs(spent), result.unit)}"
     return (
         f"{result.name}: between {result.window.start} and {result.window.end} the plan "
-        f"{_said(result.outcome)}, {cost}{_worth(result.outcome)}."
+        f"{_said(result.outcome)}, {cost}{_worth(result.outcome, saves=saves)}."
     )
 
 
@@ -116,14 +117,14 @@ def _mirrored(estimate: Estimate) -> Estimate:
     )
 
 
-def _worth(outcome: Outcome) -> str:
+def _worth(outcome: Outcome, *, saves: bool) -> str:
     if outcome.probability_better is None:
         return f"; {outcome.reasons['probability_better']}"
     basis = "margin" if "value" not in outcome.reasons else "revenue"
-    return (
-        f"; the probability that its {basis} is worth more than it costs is "
-        f"{percent(outcome.probability_better)}"
-    )
+    asked = f"its {basis} is worth more than it costs"
+    if saves:
+        asked = f"what it saves is worth more than the {basis} it loses"
+    return f"; the probability that {asked} is {percent(outcome.probability_better)}"
 
 
 def _at_bound(found: Optimization, name: str) -> str:

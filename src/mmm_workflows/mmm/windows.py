@@ -62,28 +62,43 @@ def future_dates(draws: Draws, count: int) -> NDArray[np.datetime64]:
     """The next ``count`` periods after the data."""
     last, steps = draws.dates[-1].astype("datetime64[D]"), np.arange(1, count + 1)
     if draws.frequency is Frequency.MONTHLY:
-        return _months_after(last, steps)
+        return _months_after(draws.dates, steps)
     days = 1 if draws.frequency is Frequency.DAILY else 7
     return np.asarray(last + steps * np.timedelta64(days, "D"))
 
 
-def _months_after(last: np.datetime64, steps: NDArray[np.int_]) -> NDArray[np.datetime64]:
-    """The same day of later months, or a month's last day where it has no such day."""
-    month = last.astype("datetime64[M]")
-    day = last - month.astype("datetime64[D]")
-    months = month + steps.astype("timedelta64[M]")
+def _months_after(dates: NDArray[np.datetime64], steps: NDArray[np.int_]) -> NDArray[np.datetime64]:
+    """The first period's day in later months, or a month's last day where it has no such day."""
+    # The last period may have been cut short: the month after 29 February may be 31 March.
+    first = dates[0].astype("datetime64[D]")
+    day = first - first.astype("datetime64[M]").astype("datetime64[D]")
+    months = dates[-1].astype("datetime64[M]") + steps.astype("timedelta64[M]")
     length = (months + 1).astype("datetime64[D]") - months.astype("datetime64[D]")
     return np.asarray(months.astype("datetime64[D]") + np.minimum(day, length - 1))
 
 
 def periods_in(draws: Draws, start: date, end: date) -> Window | None:
-    """The window of the periods whose start lies from ``start`` to ``end``; None if there is none."""
+    """The window of the periods whose start lies from ``start`` to ``end``.
+
+    Returns:
+        None if there is none, or if the data and the plans cover only a part of the stretch.
+    """
     ahead = YEAR_BACK[draws.frequency] * MAX_YEARS_AHEAD
     every = np.concatenate([draws.dates, future_dates(draws, ahead)])
     inside = every[(every >= np.datetime64(start)) & (every <= np.datetime64(end))]
-    if inside.size == 0 or np.datetime64(end) > every[-1]:
+    begins_earlier = np.datetime64(start) <= _period_before(draws)
+    if inside.size == 0 or begins_earlier or np.datetime64(end) > every[-1]:
         return None
     return Window(start=inside[0].item(), end=inside[-1].item())
+
+
+def _period_before(draws: Draws) -> np.datetime64:
+    """The start of the period before the data."""
+    first: np.datetime64 = draws.dates[0].astype("datetime64[D]")
+    if draws.frequency is Frequency.MONTHLY:
+        first = _months_after(draws.dates[:1], np.array([-1]))[0]
+        return first
+    return first - np.timedelta64(1 if draws.frequency is Frequency.DAILY else 7, "D")
 
 
 def next_periods(draws: Draws, count: int) -> Window:
