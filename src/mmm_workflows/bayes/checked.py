@@ -27,7 +27,9 @@ def refuse_holes(dataset: Dataset, spec: ModelSpec, names: Sequence[str]) -> Non
     rows = rows[rows["VariableName"].isin(names) & rows["Period"].between(start, end)]
     _refuse_missing(rows)
     _refuse_twice(rows)
-    expected = {pd.Timestamp(d) for d in period_grid([spec.start, spec.end], spec.frequency)}
+    known = [stamp.date() for stamp in rows["Period"].unique()]
+    grid = period_grid([spec.start, spec.end, *known], spec.frequency)
+    expected = {pd.Timestamp(d) for d in grid}
     for (name, place), series in rows.groupby(["VariableName", "Geography"]):
         _refuse_gap(sorted(expected - set(series["Period"])), f"{name!r}", str(place))
     absent = [n for n in names if n not in set(rows["VariableName"])]

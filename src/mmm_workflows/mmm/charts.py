@@ -14,6 +14,8 @@ WIDTH: Final = 720
 HEIGHT: Final = 260
 PALETTE: Final = ("#3b6ea5", "#d98b3a", "#5b9a68", "#a85a7a", "#7d6cb0", "#8a8a5c", "#4aa3a2")
 VEGA_LITE: Final = "6.1"
+# A column's own name as a field would be parsed: dots, brackets and quotes have a meaning there.
+TARGET: Final = "__target"
 
 
 class Chart(Described):
@@ -50,10 +52,10 @@ def draw(dataset: Dataset) -> tuple[Chart, ...]:
 
 
 def _line(frame: pd.DataFrame, name: str, unit: str) -> alt.Chart:
-    data = frame[[name]].reset_index()
+    data = frame[[name]].set_axis([TARGET], axis=1).reset_index()
     drawn: alt.Chart = _base(data).mark_line(color=PALETTE[0], strokeWidth=1.5).encode(
         x=alt.X("Period:T", title=None),
-        y=alt.Y(f"{_field(name)}:Q", title=unit, scale=alt.Scale(zero=False)),
+        y=alt.Y(f"{TARGET}:Q", title=unit, scale=alt.Scale(zero=False)),
     )  # fmt: skip
     return drawn
 
@@ -93,10 +95,11 @@ def _heat(frame: pd.DataFrame) -> alt.TopLevelMixin:
 
 
 def _scatter(frame: pd.DataFrame, target: str, channels: list[str], money: str) -> alt.FacetChart:
-    data = frame[[target, *channels]].melt(target, var_name="channel", value_name="spend")
+    values = frame[[target, *channels]].set_axis([TARGET, *channels], axis=1)
+    data = values.melt(TARGET, var_name="channel", value_name="spend")
     points = alt.Chart(data, width=200, height=150).mark_circle(size=14, opacity=0.5).encode(
         x=alt.X("spend:Q", title=money),
-        y=alt.Y(f"{_field(target)}:Q", title=target, scale=alt.Scale(zero=False)),
+        y=alt.Y(f"{TARGET}:Q", title=target, scale=alt.Scale(zero=False)),
         color=alt.value(PALETTE[0]),
     )  # fmt: skip
     drawn: alt.FacetChart = points.facet(
@@ -111,14 +114,6 @@ def _base(data: pd.DataFrame) -> alt.Chart:
 
 def _by_channel() -> alt.Color:
     return alt.Color("channel:N", scale=alt.Scale(range=list(PALETTE)), title=None)
-
-
-def _field(name: str) -> str:
-    """A column's name as Vega-Lite reads it: dots, brackets and colons have a meaning there."""
-    escaped = name
-    for sign in (".", "[", "]", ":"):
-        escaped = escaped.replace(sign, f"\\{sign}")
-    return escaped
 
 
 def _finished(slug: str, title: str, chart: alt.TopLevelMixin) -> Chart:

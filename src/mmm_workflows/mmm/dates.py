@@ -7,10 +7,11 @@ from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
-import pandas as pd
+import numpy as np
 
 from mmm_workflows.errors import DatasetError
 from mmm_workflows.mmm.dataset import Described
+from mmm_workflows.mmm.months import months_of, on_day, usual_day
 from mmm_workflows.mmm.names import same_written, suggestion
 from mmm_workflows.mmm.spec import Frequency
 from mmm_workflows.mmm.tables import Table
@@ -113,8 +114,9 @@ def period_grid(dates: list[date], frequency: Frequency) -> list[date]:
     """Every period from the first to the last."""
     first, last = min(dates), max(dates)
     if frequency is Frequency.MONTHLY:
-        months = pd.period_range(first, last, freq="M")
-        return [date(m.year, m.month, min(first.day, m.days_in_month)) for m in months]
+        ends = months_of(np.array([first, last], dtype="datetime64[D]"))
+        grid: list[date] = on_day(np.arange(ends[0], ends[1] + 1), usual_day(dates)).tolist()
+        return grid
     step = timedelta(days=1 if frequency is Frequency.DAILY else 7)
     return [first + i * step for i in range((last - first) // step + 1)]
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mmm_workflows.errors import QueryError
 from mmm_workflows.mmm.draws import Draws
+from mmm_workflows.mmm.months import months_of, on_day, usual_day
 from mmm_workflows.mmm.results import FloatArray, Window
 from mmm_workflows.mmm.spec import Frequency
 
@@ -68,13 +69,9 @@ def future_dates(draws: Draws, count: int) -> NDArray[np.datetime64]:
 
 
 def _months_after(dates: NDArray[np.datetime64], steps: NDArray[np.int_]) -> NDArray[np.datetime64]:
-    """The first period's day in later months, or a month's last day where it has no such day."""
-    # The last period may have been cut short: the month after 29 February may be 31 March.
-    first = dates[0].astype("datetime64[D]")
-    day = first - first.astype("datetime64[M]").astype("datetime64[D]")
-    months = dates[-1].astype("datetime64[M]") + steps.astype("timedelta64[M]")
-    length = (months + 1).astype("datetime64[D]") - months.astype("datetime64[D]")
-    return np.asarray(months.astype("datetime64[D]") + np.minimum(day, length - 1))
+    """The usual day of the months that lie so many steps after the last of ``dates``."""
+    months = months_of(dates[-1:]) + steps.astype("timedelta64[M]")
+    return on_day(months, usual_day(dates.astype("datetime64[D]").tolist()))
 
 
 def periods_in(draws: Draws, start: date, end: date) -> Window | None:
@@ -96,7 +93,8 @@ def _period_before(draws: Draws) -> np.datetime64:
     """The start of the period before the data."""
     first: np.datetime64 = draws.dates[0].astype("datetime64[D]")
     if draws.frequency is Frequency.MONTHLY:
-        first = _months_after(draws.dates[:1], np.array([-1]))[0]
+        months = months_of(draws.dates[:1]) - 1
+        first = on_day(months, usual_day(draws.dates.astype("datetime64[D]").tolist()))[0]
         return first
     return first - np.timedelta64(1 if draws.frequency is Frequency.DAILY else 7, "D")
 
