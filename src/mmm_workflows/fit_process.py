@@ -33,7 +33,7 @@ def main(job_path: str, folder: str, key: str, parent_pid: str) -> int:
 
         run(job, Path(folder), key, lambda progress: _say(pipe, progress))
     except MMMError as error:
-        _write(pipe, json.dumps({"failure": error.message}))
+        _write(pipe, json.dumps({"failure": error.message, "code": error.code}))
         return 1
     return 0
 

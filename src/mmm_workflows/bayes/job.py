@@ -23,6 +23,7 @@ from mmm_workflows.bayes.diagnose import (
 from mmm_workflows.bayes.fit import Emit, sample
 from mmm_workflows.bayes.inputs import Inputs, make_inputs
 from mmm_workflows.bayes.predict import forecast, hold_out
+from mmm_workflows.errors import DatasetError
 from mmm_workflows.mmm.dataset import read_mff
 from mmm_workflows.mmm.draws import Draws
 from mmm_workflows.mmm.model_files import (
@@ -61,6 +62,12 @@ PACKAGES: Final = (
 def run(job: FitJob, folder: Path, key: str, emit: Emit) -> None:
     """Fit the model and write every file of its folder, the manifest last."""
     dataset = read_mff(job.mff_path)
+    if dataset.sidecar.mff_sha256 != job.mff_sha256:
+        raise DatasetError(
+            f"{job.mff_path.name} is not the MFF that this fit was asked for: it has changed "
+            "since. Start Modeling again.",
+            code="mff_changed",
+        )
     inputs = make_inputs(dataset, job.spec)
     mmm = build(inputs, job.spec)
     idata = sample(

@@ -114,7 +114,7 @@ class LocalCompute:
             finally:
                 await _end(child)
         if failure is not None:
-            raise FitFailed(failure)
+            raise failure
         if code != 0:
             raise FitFailed(_epitaph(code, log), code="fit_died")
         log.unlink(missing_ok=True)
@@ -127,14 +127,14 @@ def _publish(partial: Path, final: Path) -> None:
 
 async def _follow(
     child: asyncio.subprocess.Process, on_progress: Callable[[FitProgress], None]
-) -> str | None:
-    """Pass progress on until the child closes its pipe; the sentence of its failure, if it said one."""
+) -> FitFailed | None:
+    """Pass progress on until the child closes its pipe; its failure, if it said one."""
     assert child.stdout is not None
-    failure: str | None = None
+    failure: FitFailed | None = None
     async for line in child.stdout:
         said = json.loads(line)
         if "failure" in said:
-            failure = str(said["failure"])
+            failure = FitFailed(said["failure"], code=said["code"])
         else:
             on_progress(FitProgress.model_validate(said))
     return failure
