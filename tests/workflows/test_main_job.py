@@ -16,6 +16,16 @@ import pytest
 pytestmark = pytest.mark.slow
 REPOSITORY = Path(__file__).parents[2]
 ROBYN = REPOSITORY.parent / "shared" / "data" / "robyn_simulated_weekly.csv"
+EVERY = "workflow_id status project generated_by depth seed decisions artifacts"
+CONTRACT = {
+    "research": "research_plan sources synthesis",
+    "eda": "mff_data_path quality_report visualizations recommendations",
+    "modeling": "model_artifact_path model_spec diagnostics fit_verdict channels baseline fit summary",
+    "whatif": "interpretation scenario_results optimization_results sensitivity_analysis "
+    "recommendations summary",
+}
+CHANNEL = "channel spend contribution share roas roi cost_per_contribution mroas verdict"
+ESTIMATE = {"mean", "median", "hdi_low", "hdi_high", "hdi_prob", "unit"}
 # Any address that is not loopback ends the process: the demo must need none.
 BARRED = """
 import sys
@@ -58,6 +68,7 @@ def test_the_demo_fits_afresh_without_a_network_and_its_intervals_hold_the_truth
     modeling = result["modeling"]
     assert modeling["reused"] is False
     assert modeling["fit_verdict"] in ("pass", "warn")
+    _assert_contract(result)
     truth = json.loads((REPOSITORY / "examples/data/weekly_sample.truth.json").read_text())
     held = {
         c["channel"]: c["roas"]["hdi_low"]
@@ -79,6 +90,30 @@ def test_the_demo_fits_afresh_without_a_network_and_its_intervals_hold_the_truth
     again = _cli("demo")
     assert again["modeling"]["reused"] is False, "a demo of before was not forgotten"
     assert again["modeling"]["channels"] == modeling["channels"], "the same seed, other numbers"
+
+
+def _assert_contract(result: dict) -> None:
+    for part, names in CONTRACT.items():
+        assert set(f"{EVERY} {names}".split()) <= set(result[part]), part
+        assert result[part]["generated_by"] == "rules"
+        assert result[part]["seed"] == result["seed"]
+        assert result[part]["decisions"] and result[part]["artifacts"]
+    for channel in result["modeling"]["channels"]:
+        assert set(CHANNEL.split()) <= set(channel)
+        for name in CHANNEL.split()[2:]:
+            if channel[name] is None:
+                assert channel["reasons"][name], "a null without its reason"
+            elif name != "verdict":
+                assert set(channel[name]) == ESTIMATE
+        assert channel["verdict"] is None and "not examined" in channel["reasons"]["verdict"]
+    assert result["modeling"]["diagnostics"]["not_run"], "what a depth leaves out is said"
+    scenario = result["whatif"]["scenario_results"][0]
+    assert {"name", "window", "totals", "reference_totals", "outcome", "warnings"} <= set(scenario)
+    assert {"reference", "scenario", "delta", "probability_better"} <= set(scenario["outcome"])
+    assert set(scenario["outcome"]["delta"]) == ESTIMATE
+    assert {"allocation", "outcome", "method", "converged"} <= set(
+        result["whatif"]["optimization_results"]
+    )
 
 
 def test_the_readme_command_answers_where_the_next_euro_goes() -> None:

@@ -138,11 +138,18 @@ def open_model(path: Path) -> ModelFolder:
                 f"{MODEL_SCHEMA_VERSION}. Fit the model again.",
                 code="model_schema",
             )
-        return ModelFolder(path, Manifest.model_validate(raw))
+        manifest = Manifest.model_validate(raw)
     except (json.JSONDecodeError, UnicodeDecodeError, ValidationError) as error:
         raise ModelFileError(
             f"The {MANIFEST} of the model folder {path} cannot be read. Fit the model again."
         ) from error
+    if set(manifest.sha256) != set(FILES):
+        raise ModelFileError(
+            f"The {MANIFEST} of the model folder {path} vouches for "
+            f"{', '.join(sorted(manifest.sha256)) or 'nothing'}; a model folder holds "
+            f"{', '.join(FILES)}. Fit the model again."
+        )
+    return ModelFolder(path, manifest)
 
 
 def write_manifest(
