@@ -8,20 +8,18 @@ import hashlib
 import os
 import re
 import shutil
-import tempfile
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
 from mmm_workflows.errors import DatasetError, UserError
+from mmm_workflows.mmm.partial_folders import partial_folder
 from mmm_workflows.records import Artifact
 
 CHUNK_BYTES: Final = 1 << 20
 NAME_LENGTH: Final = 100
 PROJECT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-PARTIAL: Final = ".partial-"
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ class ArtifactStore:
     def _put(
         self, project: str, kind: str, source: Path | bytes, workflow_id: str, name: str
     ) -> Artifact:
-        with self._partial(project) as partial:
+        with partial_folder(self._folder(project)) as partial:
             content = _copy(source, partial / safe_name(name))
             place = self._place(project, content.sha256)
             _publish(partial, place, content.sha256)
@@ -140,16 +138,6 @@ class ArtifactStore:
                 code="project_invalid",
             )
         return self.root / project
-
-    @contextlib.contextmanager
-    def _partial(self, project: str) -> Iterator[Path]:
-        folder = self._folder(project)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=folder))
-        try:
-            yield partial
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
 
 def safe_name(name: str) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from datetime import datetime
@@ -179,14 +178,6 @@ def publish(partial: Path, final: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def sweep(folder: Path) -> None:
-    """Remove partial folders of processes that are gone: ``.<key>.<pid>.partial``."""
-    for partial in folder.glob(".*.partial"):
-        owner = partial.name.rsplit(".", 2)[-2]
-        if owner.isdigit() and not _is_alive(int(owner)):
-            shutil.rmtree(partial, ignore_errors=True)
-
-
 def write_draws(path: Path, draws: Draws) -> None:
     """Write the draws without pickle, as ``np.load(allow_pickle=False)`` reads them."""
     arrays = {name: getattr(draws, name) for name in DRAW_ARRAYS}
@@ -229,13 +220,3 @@ def read_draws(path: Path) -> Draws:
         spend_unit=facts["spend_unit"],
         margin=facts["margin"],
     )
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

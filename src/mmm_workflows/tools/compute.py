@@ -15,13 +15,16 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
+from weakref import WeakValueDictionary
 
 from mmm_workflows.errors import FitFailed, ModelFileError
-from mmm_workflows.mmm.model_files import open_model, publish, sweep
+from mmm_workflows.mmm.model_files import open_model, publish
+from mmm_workflows.mmm.partial_folders import partial_folder
 from mmm_workflows.ports import FitJob, FitOutcome, FitProgress
 
 GRACE_S: Final = 1.0
 JOB: Final = "job.json"
+LOG: Final = "stderr.log"
 LINE_LIMIT: Final = 1 << 20
 # With fastmath, code that was just compiled and the same code from the cache round differently,
 # and a second run of one seed shows other draws.
@@ -69,34 +72,27 @@ class LocalCompute:
             "MPLCONFIGDIR": str(cache_dir / "matplotlib"),
         }
         self._cache_dir = cache_dir
+        self._on_its_way: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def fit(self, job: FitJob, on_progress: Callable[[FitProgress], None]) -> FitOutcome:
         """Fit, or find the folder of an equal fit; see ``ports.Compute``."""
         key = await asyncio.to_thread(fit_key, job)
         final = self._models_dir / job.project / key[:16]
-        if await asyncio.to_thread(_is_intact, final):
-            return FitOutcome(folder=final, reused=True)
-        partial = final.parent / f".{final.name}.{os.getpid()}.partial"
-        await asyncio.to_thread(self._prepare, job, partial)
-        try:
-            await self._run_child(job, key, partial, on_progress)
-            await asyncio.to_thread(_publish, partial, final)
-        finally:
-            await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
+        # An equal fit that is on its way is waited for, not made twice.
+        async with self._on_its_way.setdefault(key, asyncio.Lock()):
+            if await asyncio.to_thread(_is_intact, final):
+                return FitOutcome(folder=final, reused=True)
+            with partial_folder(final.parent) as partial:
+                (partial / JOB).write_text(job.model_dump_json(), encoding="utf-8")
+                await self._run_child(key, partial, on_progress)
+                await asyncio.to_thread(_publish, partial, final)
         return FitOutcome(folder=final, reused=False)
 
-    def _prepare(self, job: FitJob, partial: Path) -> None:
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        self._cache_dir.mkdir(parents=True, exist_ok=True)
-        sweep(partial.parent)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        (partial / JOB).write_text(job.model_dump_json(), encoding="utf-8")
-
     async def _run_child(
-        self, job: FitJob, key: str, partial: Path, on_progress: Callable[[FitProgress], None]
+        self, key: str, partial: Path, on_progress: Callable[[FitProgress], None]
     ) -> None:
-        log = partial.parent / f".{key[:16]}.log"
+        self._cache_dir.mkdir(parents=True, exist_ok=True)
+        log = partial / LOG
         with log.open("wb") as errors:
             child = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "mmm_workflows.fit_process",
@@ -117,11 +113,11 @@ class LocalCompute:
             raise failure
         if code != 0:
             raise FitFailed(_epitaph(code, log), code="fit_died")
-        log.unlink(missing_ok=True)
 
 
 def _publish(partial: Path, final: Path) -> None:
-    (partial / JOB).unlink()
+    for name in (JOB, LOG):
+        (partial / name).unlink()
     publish(partial, final)
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,7 +21,6 @@ from mmm_workflows.mmm.model_files import (
     open_model,
     publish,
     read_draws,
-    sweep,
     write_draws,
     write_manifest,
 )
@@ -160,16 +156,3 @@ def test_publishing_is_one_rename_and_the_second_keeps_the_firsts(
     assert (final / "mark").exists()
     assert not first.exists() and not second.exists()
     open_model(final).verify()
-
-
-def test_folders_of_dead_processes_are_swept_and_those_of_living_ones_kept(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        process.wait()
-    dead = tmp_path / f".key.{process.pid}.partial"
-    alive = tmp_path / f".key.{os.getpid()}.partial"
-    other = tmp_path / "model"
-    for path in (dead, alive, other):
-        path.mkdir()
-    sweep(tmp_path)
-    assert not dead.exists()
-    assert alive.exists() and other.exists()
