@@ -88,7 +88,8 @@ def test_future_periods_continue_the_grid_of_the_data(
     last = first + timedelta(days=steps * DAYS.get(frequency, 30))
     known = history(draws, frequency, first, last)
     dates = [*known.dates.tolist(), *future_dates(known, count).tolist()]
-    assert dates == period_grid([dates[0], dates[-1]], frequency)
+    # Of all dates: the ends of 28 February and 30 June alone could be month ends.
+    assert dates == period_grid(dates, frequency)
 
 
 @pytest.mark.parametrize(
