@@ -11,7 +11,7 @@ import xarray as xr
 
 from mmm_workflows.bayes.decompose import Decomposition
 from mmm_workflows.mmm.draws import Draws
-from mmm_workflows.mmm.figures import percent
+from mmm_workflows.mmm.figures import percent, probability
 from mmm_workflows.mmm.response import adstock_weights, carry_over, saturate
 from mmm_workflows.mmm.results import Check, Diagnostics, FitVerdict, FloatArray
 from mmm_workflows.mmm.spec import Adstock, ModelSpec
@@ -98,7 +98,7 @@ def baseline_check(parts: Decomposition) -> Check:
         value=value,
         threshold=NEGATIVE_BASELINE_WARN,
         verdict=verdict,
-        message=f"With probability {percent(value)} media explains more than all of the target.",
+        message=f"With probability {probability(value)} media explains more than all of the target.",
     )
 
 

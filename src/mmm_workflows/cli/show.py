@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from mmm_workflows.cli.session import screen
-from mmm_workflows.mmm.figures import figure, interval, percent
+from mmm_workflows.mmm.figures import figure, interval, percent, probability
 from mmm_workflows.mmm.results import Estimate
 from mmm_workflows.records import Json
 
@@ -94,7 +94,7 @@ def _scenario(scenario: Json) -> None:
     screen.print(table)
     if outcome["probability_better"] is not None:
         _say(
-            f"Probability that it is better after its cost: {percent(outcome['probability_better'])}"
+            f"Probability that it is better after its cost: {probability(outcome['probability_better'])}"
         )
     for warning in scenario["warnings"]:
         _say(f"  warning  {warning}")

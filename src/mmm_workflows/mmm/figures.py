@@ -31,6 +31,15 @@ def percent(share: float) -> str:
     return f"{_three_digits(100 * share)} %"
 
 
+def probability(value: float) -> str:
+    """A probability as a percentage; draws cannot tell one beyond 99.9 % from certainty."""
+    if value > 0.999:
+        return "more than 99.9 %"
+    if value < 0.001:
+        return "less than 0.1 %"
+    return percent(value)
+
+
 def interval(estimate: Estimate, *, point: Literal["mean", "median"] = "mean") -> str:
     """An estimate with its interval: ``1.23 [0.98, 1.51]``; the unit and probability stand apart.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from mmm_workflows.mmm.figures import figure, interval, money, percent
+from mmm_workflows.mmm.figures import figure, interval, money, probability
 from mmm_workflows.mmm.optimize import Optimization
 from mmm_workflows.mmm.results import Estimate
 from mmm_workflows.mmm.scenario import Outcome, ScenarioResult
@@ -74,9 +74,9 @@ def recommend_next_unit(table: Sensitivity) -> tuple[str, ...]:
     if chances[0][1] >= SURE:
         return (
             first,
-            f"It brings most in {chances[0][0]}, with probability {percent(chances[0][1])}.",
+            f"It brings most in {chances[0][0]}, with probability {probability(chances[0][1])}.",
         )
-    contenders = ", ".join(f"{name} ({percent(p)})" for name, p in chances if p >= CONTENDER)
+    contenders = ", ".join(f"{name} ({probability(p)})" for name, p in chances if p >= CONTENDER)
     return (
         first,
         f"The data does not tell where it brings most; by probability: {contenders}.",
@@ -124,7 +124,7 @@ def _worth(outcome: Outcome, *, saves: bool) -> str:
     asked = f"its {basis} is worth more than it costs"
     if saves:
         asked = f"what it saves is worth more than the {basis} it loses"
-    return f"; the probability that {asked} is {percent(outcome.probability_better)}"
+    return f"; the probability that {asked} is {probability(outcome.probability_better)}"
 
 
 def _at_bound(found: Optimization, name: str) -> str:

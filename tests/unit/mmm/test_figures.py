@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmm_workflows.mmm.figures import figure, interval, percent
+from mmm_workflows.mmm.figures import figure, interval, percent, probability
 from mmm_workflows.mmm.results import Estimate
 
 
@@ -39,6 +39,12 @@ def test_a_figure_reads_back_within_half_a_percent(value: float) -> None:
 def test_an_interval_shows_mean_low_and_high() -> None:
     estimate = Estimate(mean=1.234, median=1.2, hdi_low=0.9, hdi_high=1.6, unit="EUR per EUR")
     assert interval(estimate) == "1.23 [0.9, 1.6]"
+
+
+def test_a_probability_is_never_certain() -> None:
+    assert probability(1.0) == "more than 99.9 %"
+    assert probability(0.0) == "less than 0.1 %"
+    assert probability(0.97) == "97 %"
 
 
 def test_a_share_is_written_as_percent() -> None:
