@@ -49,14 +49,17 @@ def media_draws(
 ) -> Draws:
     """What What-If needs of the fit; every draw, so that its numbers are the fit's own.
 
-    The spend is that of ``inputs``; the scales are those of ``fitted_on``, where that is given.
+    The spend is that of ``inputs``; the scales are those of ``fitted_on``, where that is given. A
+    channel without spend there was fitted as if it were not there: its draws are its prior's,
+    which is meant for its own scale.
     """
     scales = fitted_on or inputs
+    fitted, own = scales.spend.max(axis=0), inputs.spend.max(axis=0)
     return Draws(
         channels=inputs.channel_names,
         dates=inputs.dates.to_numpy().astype("datetime64[D]"),
         spend=inputs.spend,
-        channel_scale=scales.spend.max(axis=0),
+        channel_scale=np.where(fitted > 0, fitted, own),
         target_scale=float(scales.target.max()),
         alpha=flat(idata, "adstock_alpha"),
         theta=flat(idata, "adstock_theta") if spec.adstock is Adstock.DELAYED else None,

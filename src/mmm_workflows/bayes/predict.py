@@ -64,10 +64,11 @@ def hold_out(inputs: Inputs, spec: ModelSpec, *, seed: int, emit: Emit) -> Holdo
     """Fit without the last quarter and forecast it from its real spend and drivers.
 
     Returns:
-        None when too few periods would be left.
+        None when too few periods would be left, or nothing but zeros to forecast: relative to
+        them no error can be told.
     """
     kept = len(inputs.dates) - holdout_periods(spec, len(inputs.dates))
-    if kept == len(inputs.dates):
+    if not inputs.target[kept:].any():
         return None
     past = replace(
         inputs,

@@ -28,7 +28,9 @@ def adstock_weights(
     exponent = lags
     if kind is Adstock.DELAYED:
         peak = np.zeros_like(rate) if theta is None else np.asarray(theta, np.float64)[..., None]
-        exponent = (lags - peak) ** 2
+        distance = (lags - peak) ** 2
+        # Counted from the nearest lag: a power of all of it can leave nothing to divide by.
+        exponent = distance - distance.min(axis=-1, keepdims=True)
     weights = np.power(rate, exponent)
     return np.asarray(weights / weights.sum(axis=-1, keepdims=True), dtype=np.float64)
 
