@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial, wraps
@@ -135,13 +136,23 @@ def is_sqlite(url: URL) -> bool:
 
 
 def make_private_file(path: Path) -> None:
-    """Make an empty file of mode 0600 unless it is there; its folder, if new, gets 0700."""
+    """Make an empty file of mode 0600 unless it is there; its folder, if new, gets 0700.
+
+    A file that is there is never opened: closing it again would drop every lock that this process
+    holds on it (POSIX), and the next process that closes the database would take itself for the
+    last one and remove the log that is still written to.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        os.fchmod(descriptor, 0o600)
-    finally:
+    if not path.exists():
+        descriptor, made = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600
         os.close(descriptor)
+        try:
+            os.link(made, path)
+        except FileExistsError:
+            pass
+        finally:
+            Path(made).unlink()
+    path.chmod(0o600)
 
 
 def _prepare_file(url: URL) -> None:

@@ -142,6 +142,43 @@ async def test_a_database_of_a_newer_version_is_refused_untouched(tmp_path: Path
         await engine.dispose()
 
 
+COUNT_EVENTS = """
+import asyncio, sys
+from mmm_workflows.db.engine import open_database
+from mmm_workflows.db.runs import RunStore
+
+async def main():
+    engine = await open_database(sys.argv[1])
+    print(len(await RunStore(engine).events("a")))
+    await engine.dispose()
+
+asyncio.run(main())
+"""
+
+
+async def test_opening_the_file_again_keeps_what_is_written_while_others_come_and_go(
+    tmp_path: Path,
+) -> None:
+    url = url_of(tmp_path / "runs.db")
+    engine = await open_database(url)
+    try:
+        await migrate(engine)
+        store = RunStore(engine)
+        await store.create(
+            Run(workflow_id="a", workflow="eda", seed=1, graph_version="1", request={})
+        )
+        for count in range(1, 4):
+            await (await open_database(url)).dispose()
+            await store.append_event(
+                "a", status=RunStatus.RUNNING, step=None, progress=0, message="written"
+            )
+            process = await asyncio.to_thread(python, COUNT_EVENTS, url)
+            out, _ = await asyncio.to_thread(ended, process)
+            assert int(out) == count
+    finally:
+        await engine.dispose()
+
+
 OPEN_AND_WRITE = """
 import asyncio, sys, threading
 from mmm_workflows.db.engine import open_database
