@@ -91,6 +91,27 @@ BAD: dict[str, tuple[bytes, dict[str, object], str, tuple[str, ...]]] = {
     ),
     "no date": (_cell(9, 0, "soon"), {"date_column": "Date"}, "dataset_date_unreadable",
                 ("row 9", "'soon'")),
+    "row of totals": (
+        _file([*_rows(), "Total,30000,1500,600,"]), {}, "dataset_date_unreadable",
+        ("row 32", "'Total'", "'Date'"),
+    ),
+    "dates as a spreadsheet counts them": (
+        _file([f"{45292 + 7 * k}{r[10:]}" for k, r in enumerate(_rows())]),
+        {}, "dataset_date_unreadable", ("row 2", "'45292'", "YYYY-MM-DD"),
+    ),
+    "decimal commas": (
+        _file([f"{r.split(',')[0]};1000,{k + 10};50,{k % 5}5" for k, r in enumerate(_rows())],
+              "Date;Sales;TV_Spend"),
+        {"media_channels": None}, "dataset_number_unreadable", ("'Sales'", "'1000,10'", "row 2"),
+    ),
+    "one channel with decimal commas": (
+        _file([f"{r.split(',')[0]};{1000 + k % 7};50,{k % 5}5;{k}" for k, r in enumerate(_rows())],
+              "Date;Sales;TV_Spend;Search_Spend"),
+        {"media_channels": None}, "dataset_number_unreadable", ("'TV_Spend'", "'50,05'", "row 2"),
+    ),
+    "number beyond all money": (
+        _cell(9, 1, "1e200"), {}, "dataset_number_unreadable", ("'1e200'", "row 9"),
+    ),
     "duplicate dates": (
         _cell(9, 0, "2024-01-08"), {}, "dataset_duplicate_dates",
         ("2024-01-08", "row 3", "row 9"),

@@ -16,6 +16,8 @@ from mmm_workflows.mmm.tables import Table
 from mmm_workflows.records import Decision, Finding, Severity
 
 NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+# Larger than any sum of money; squares of what is below it are still finite.
+LARGEST: Final = 1e100
 BLANK_SPEND: Final = "blank spend read as 0"
 
 
@@ -56,8 +58,9 @@ def clean_column(table: Table, name: str, role: Role) -> CleanColumn:
             values[index] = np.nan
         else:
             _refuse(table, name, index)
-    if not np.isfinite(values[[bool(c) for c in cells]]).all():
-        _refuse(table, name, int(np.flatnonzero(~np.isfinite(values))[0]))
+    beyond = np.flatnonzero(np.abs(values) > LARGEST)
+    if beyond.size:
+        _refuse(table, name, int(beyond[0]))
     return CleanColumn(values, *_blank_notes(table, name, blanks))
 
 

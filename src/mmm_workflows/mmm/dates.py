@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import date, datetime, timedelta
 from itertools import pairwise
-from typing import Final
+from typing import Final, NoReturn
 
 import numpy as np
 
@@ -174,6 +174,11 @@ def _choose_column(table: Table, given: str | None) -> tuple[str, tuple[Decision
     dated = [c.name for c in table.columns if any(_all_dates(c.cells, f) for f in FORMATS)]
     named = [n for n in dated if n.lower() in DATE_NAMES]
     options = named or dated
+    if not options:
+        # One cell that is no date, such as that of a row of totals, hides the column.
+        meant = [n for n in table.names if n.lower() in DATE_NAMES]
+        if len(meant) == 1:
+            _refuse_unreadable(table, meant[0])
     if len(options) != 1:
         found_names = ", ".join(options) or "none"
         raise DatasetError(
@@ -223,7 +228,7 @@ def _is_regular(dates: list[date]) -> bool:
     return steps in ({1}, {7}) or (bool(steps) and steps <= {28, 29, 30, 31})
 
 
-def _refuse_unreadable(table: Table, column: str) -> None:
+def _refuse_unreadable(table: Table, column: str) -> NoReturn:
     cells = table.column(column).cells
     best = max(FORMATS, key=lambda f: sum(_read(c, f) is not None for c in cells))
     index = next(i for i, c in enumerate(cells) if _read(c, best) is None)

@@ -39,6 +39,8 @@ CURRENCIES: Final = frozenset(
 )  # fmt: skip
 SYMBOLS: Final[dict[str, str]] = {"€": "EUR", "$": "USD", "£": "GBP"}
 MONEY: Final = "money"
+# A cell that shows a number in another way than plainly: 1.234,50 or $12 or (300).
+FIGURE: Final = re.compile(r"[-+(€$£]*\s*\d[\d.,'\s]*\s*[)€$£%]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +160,8 @@ def _channels(
 ) -> list[str]:
     if given:
         return [_find(name, names, "channel", notes) for name in given]
-    fitting = [n for n in names if n not in roles and _is_spend(n) and _is_numeric(table, n)]
+    # Figures that cannot be read are taken as well: the cell is refused, not left out as text.
+    fitting = [n for n in names if n not in roles and _is_spend(n) and _shows_numbers(table, n)]
     if not fitting:
         raise DatasetError(
             "No channel could be found: no column is named like a spend. Name the spend columns as "
@@ -286,6 +289,12 @@ def _is_spend(name: str) -> bool:
 def _is_numeric(table: Table, name: str) -> bool:
     filled = [c for c in table.column(name).cells if c]
     return bool(filled) and sum(map(is_number, filled)) >= 0.9 * len(filled)
+
+
+def _shows_numbers(table: Table, name: str) -> bool:
+    filled = [c for c in table.column(name).cells if c]
+    shown = sum(is_number(c) or FIGURE.fullmatch(c) is not None for c in filled)
+    return bool(filled) and shown >= 0.9 * len(filled)
 
 
 def _currency_in(name: str) -> str | None:
