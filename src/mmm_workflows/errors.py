@@ -36,6 +36,7 @@ CODES: Final[dict[str, str]] = {
     "dataset_frequency_unknown": "The periods are not daily, weekly or monthly.",
     "dataset_negative_spend": "A channel has a spend below zero.",
     "dataset_constant": "A series does not vary where it must.",
+    "dataset_target_not_positive": "A target is never above zero.",
     "dataset_too_short": "There are too few periods to learn anything.",
     "dataset_merge_conflict": "Several files cannot be merged into one table.",
     "mff_invalid": "A file is not a valid MFF table with its sidecar.",

@@ -129,6 +129,11 @@ BAD: dict[str, tuple[bytes, dict[str, object], str, tuple[str, ...]]] = {
         _file([",".join([*r.split(",")[:1], "5", *r.split(",")[2:]]) for r in _rows()]),
         {}, "dataset_constant", ("'Sales'",),
     ),
+    "target below zero": (
+        _file([",".join([r.split(",")[0], f"-{r.split(',')[1]}", *r.split(",")[2:]])
+               for r in _rows()]),
+        {}, "dataset_target_not_positive", ("'Sales'", "-1000"),
+    ),
     "fewer than 20 periods": (_file(_rows(19)), {}, "dataset_too_short", ("19", "20")),
     "every third day": (
         _file([r.replace(r[:10], str(date(2024, 1, 1) + timedelta(days=3 * k)))

@@ -47,12 +47,13 @@ def check(dataset: Dataset, earlier: Sequence[Finding] = ()) -> QualityReport:
     """Run every check on the data added up to national.
 
     Raises:
-        DatasetError: The data cannot be modelled: a negative spend, or a constant target.
+        DatasetError: The data cannot be modelled: a negative spend, or a target that is constant
+            or never above zero.
     """
     frame = dataset.national()
     channels = [v.name for v in dataset.channels]
     _refuse_negative(dataset, channels)
-    _refuse_constant(frame[dataset.target.name])
+    _refuse_target(frame[dataset.target.name])
     findings = (
         *earlier,
         *_history(len(frame), dataset.sidecar.frequency),
@@ -91,12 +92,18 @@ def _refuse_negative(dataset: Dataset, channels: list[str]) -> None:
         )
 
 
-def _refuse_constant(target: pd.Series) -> None:
+def _refuse_target(target: pd.Series) -> None:
     if target.nunique() == 1:
         raise DatasetError(
             f"The target {target.name!r} is {target.iloc[0]:g} in every period, so there is nothing "
             "to explain. Name the column that holds sales or revenue.",
             code="dataset_constant",
+        )
+    if target.max() <= 0:
+        raise DatasetError(
+            f"The target {target.name!r} is at most {target.max():g}, and media is modelled by what "
+            "it adds to a target above zero. Turn the sign, or name the column that holds sales.",
+            code="dataset_target_not_positive",
         )
 
 
