@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+import numpy as np
+
 from mmm_workflows.errors import QueryError
 from mmm_workflows.mmm.budget_query import BudgetQuestion, asks_for_allocation, read_budget
 from mmm_workflows.mmm.change_query import Reading, read_changes, tidy
@@ -91,6 +93,9 @@ def _simulation(
         return ask_back(question, reading.questions)
     plan = plan_of(draws, reference, reading.changes)
     changed = {change.channel for change in reading.changes}
+    idle = [name for name in draws.channels if name in changed and not reading.total_of(name)]
+    if idle and np.array_equal(plan, reference.spend):
+        return ask_back(question, [_ask_for_money(idle[0], reference)])
     unit = draws.spend_unit
     lines = [
         f"{name} from {money(float(reference.totals[c]), unit)} to "
@@ -105,6 +110,15 @@ def _simulation(
         f"is {reference.how}; everything else stays as in it.",
         window=window,
         changes=tuple(reading.changes),
+    )
+
+
+def _ask_for_money(channel: str, reference: Reference) -> str:
+    window = reference.window
+    return (
+        f"{channel} has no spend in the reference from {window.start} to {window.end} "
+        f"({reference.how}), so nothing would change. What should it get, as in 'set {channel} to "
+        "50k', or which other window is meant?"
     )
 
 

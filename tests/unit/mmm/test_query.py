@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -126,6 +127,21 @@ def test_what_cannot_be_read_for_certain_is_asked_about(ask: str) -> None:
     assert read.kind is QueryKind.CLARIFY, read.echo
     assert read.questions and all(q.strip() for q in read.questions)
     assert (read.changes, read.total, read.limits) == ((), None, ())
+
+
+@pytest.mark.parametrize(
+    "ask", ["increase TV by 20%", "cut TV by half", "stop TV", "move 10% of TV to Search"]
+)
+def test_a_plan_that_changes_nothing_is_asked_about(ask: str) -> None:
+    """A flighted channel may be dark in the reference: a share of nothing is nothing."""
+    spend = level_draws().spend.copy()
+    spend[-52:-39, 0] = 0.0
+    dark = replace(level_draws(), spend=spend)
+    read = interpret(ask, dark)
+    assert read.kind is QueryKind.CLARIFY, read.echo
+    assert "TV_Spend has no spend in the reference" in read.questions[0]
+    assert interpret("increase all by 20%", dark).kind is QueryKind.SIMULATE
+    assert interpret("set TV to 50k", dark).kind is QueryKind.SIMULATE
 
 
 def test_the_corpus_asks_every_question_once() -> None:
