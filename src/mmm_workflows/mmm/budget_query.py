@@ -61,11 +61,13 @@ BETWEEN: Final = re.compile(
 _VARY: Final = r"(?:chang(?:e|ing)|mov(?:e|ing)|vary(?:ing)?)"
 _MOST: Final = r"(?:(?:no|not)\s+more\s+than|at\s+most|max(?:imum)?|within)"
 _PER_CHANNEL: Final = r"(?:per|for\s+each|of\s+each|in\s+each|of\s+any)\s+channel"
-# A share alone may also be one of the budget: that it is a change must be said.
+# A share alone may also be one of the budget ("at most 30% per channel"): that it is a change must
+# be said, or be left as the only meaning, as by "within".
 MAX_CHANGE: Final = re.compile(
     rf"\b(?:{_VARY}\s+no\s+channel\s+(?:by\s+)?more\s+than\s+(?P<none>{PERCENT})|"
     rf"{_VARY}\s+(?:(?:no|each|every|any)\s+channel\s+)?(?:by\s+)?{_MOST}\s+(?P<verb>{PERCENT})|"
-    rf"{_MOST}\s+(?P<noun>{PERCENT})(?:\s+change\b|(?=\s+{_PER_CHANNEL})))"
+    rf"{_MOST}\s+(?P<noun>{PERCENT})\s+change\b|"
+    rf"within\s+(?P<within>{PERCENT})(?=\s+{_PER_CHANNEL}))"
     rf"(?:\s+{_PER_CHANNEL})?"
 )
 # How much to spend at all is another question than where to spend it.
