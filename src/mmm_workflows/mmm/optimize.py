@@ -162,10 +162,16 @@ def _refuse_out_of_reach(draws: Draws, total: float, low: FloatArray, high: Floa
             )
     if total < low.sum() - slack or total > high.sum() + slack:
         unit = draws.spend_unit
+        # Bounds grow with the total that they were made for, so their range is no other total's.
+        advice = (
+            "Ask for more, or for lower limits."
+            if total < low.sum()
+            else "No channel may spend more in a period than the data has seen: ask for less, or "
+            "for a longer window."
+        )
         raise QueryError(
-            f"A budget of {money(total, unit)} cannot be placed: the bounds allow from "
-            f"{money(float(low.sum()), unit)} to {money(float(high.sum()), unit)}. No channel may "
-            "spend more in a period than the data has seen; ask for a total in that range.",
+            f"A budget of {money(total, unit)} cannot be placed: its bounds allow from "
+            f"{money(float(low.sum()), unit)} to {money(float(high.sum()), unit)}. {advice}",
             code="query_out_of_reach",
         )
 

@@ -237,8 +237,12 @@ def test_default_bounds_never_lead_beyond_what_the_data_has_seen(percent: int, w
         assert not any("extrapolates" in w for w in found.warnings)
 
 
-@pytest.mark.parametrize("factor", [0.2, 40.0, -1.0])
-def test_a_budget_that_the_bounds_do_not_allow_is_refused_with_the_numbers(factor: float) -> None:
+@pytest.mark.parametrize(
+    ("factor", "advice"), [(0.2, "Ask for more"), (40.0, "ask for less"), (-1.0, "Ask for more")]
+)
+def test_a_budget_that_the_bounds_do_not_allow_is_refused_with_the_numbers(
+    factor: float, advice: str
+) -> None:
     draws = small(3)
     reference = planned(draws)
     usual = float(reference.totals.sum())
@@ -246,6 +250,7 @@ def test_a_budget_that_the_bounds_do_not_allow_is_refused_with_the_numbers(facto
     with pytest.raises(QueryError) as caught:
         optimize(draws, reference, factor * usual, bounds)
     assert caught.value.code == "query_out_of_reach"
+    assert advice in str(caught.value)
     low, high = sum(b.low for b in bounds.values()), sum(b.high for b in bounds.values())
     for number in (factor * usual, low, high):
         assert re.search(rf"(?<![\d.]){re.escape(figure(number))} EUR", str(caught.value))
