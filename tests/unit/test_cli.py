@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from mmm_workflows.cli.app import app
+from mmm_workflows.cli.show import show_result
 
 COMMANDS = [
     "demo",
@@ -132,3 +133,33 @@ def test_init_db_can_be_repeated(own_environment: Path) -> None:
 
 def test_an_unknown_option_is_exit_code_2() -> None:
     assert _call("research", "x", "--nope").exit_code == 2
+
+
+def test_a_name_in_brackets_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rich takes ``[net]`` for a style and fails at a ``[/net]`` that closes none."""
+    name = "TV [net] [/net]_Spend"
+    estimate = {"mean": 2.0, "median": 2.0, "hdi_low": 1.0, "hdi_high": 3.0, "hdi_prob": 0.94}
+    outcome = {key: {**estimate, "unit": "[red]"} for key in ("reference", "scenario", "delta")} | {
+        "probability_better": None
+    }
+    show_result(
+        {
+            "interpretation": {"echo": name},
+            "scenario_results": [
+                {
+                    "name": name,
+                    "window": {"start": "2026-01-05", "end": "2026-01-12"},
+                    "totals": {name: 2.0},
+                    "reference_totals": {name: 1.0},
+                    "outcome": outcome,
+                    "warnings": [name],
+                }
+            ],
+            "optimization_results": {"allocation": {name: 2.0}, "outcome": None},
+            "summary": name,
+            "recommendations": [name],
+        }
+    )
+    shown = capsys.readouterr().out
+    assert shown.count(name) == 7
+    assert "from media, [red]" in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.table import Table
+from rich.text import Text
 
 from mmm_workflows.cli.session import screen
 from mmm_workflows.mmm.figures import figure, interval, percent, probability
@@ -46,14 +47,15 @@ def _modeling(result: Json) -> None:
     head = f"{spec['target']} from {window['start']} to {window['end']}"
     money = result["channels"][0]["roas"] is not None
     table = Table(
-        title=f"{head}: mean and {_probability(result['baseline'])}", title_justify="left"
+        title=Text(f"{head}: mean and {_probability(result['baseline'])}"), title_justify="left"
     )
     for column in ("channel", "spend", "contribution", "share"):
         table.add_column(column)
     table.add_column("ROAS" if money else "cost per contribution, median")
     table.add_column("mROAS")
     for channel in result["channels"]:
-        table.add_row(
+        _add_row(
+            table,
             channel["channel"],
             f"{figure(channel['spend']['value'])} {channel['spend']['unit']}",
             _cell(channel["contribution"]),
@@ -83,14 +85,14 @@ def _whatif(result: Json) -> None:
 def _scenario(scenario: Json) -> None:
     window, outcome = scenario["window"], scenario["outcome"]
     title = f"{scenario['name']}, {window['start']} to {window['end']}"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     for column in ("", "reference", "scenario"):
         table.add_column(column)
     for channel, total in scenario["totals"].items():
-        table.add_row(channel, figure(scenario["reference_totals"][channel]), figure(total))
+        _add_row(table, channel, figure(scenario["reference_totals"][channel]), figure(total))
     unit = outcome["delta"]["unit"]
-    table.add_row(f"from media, {unit}", _cell(outcome["reference"]), _cell(outcome["scenario"]))
-    table.add_row("change", "", _cell(outcome["delta"]))
+    _add_row(table, f"from media, {unit}", _cell(outcome["reference"]), _cell(outcome["scenario"]))
+    _add_row(table, "change", "", _cell(outcome["delta"]))
     screen.print(table)
     if outcome["probability_better"] is not None:
         _say(
@@ -105,11 +107,16 @@ def _allocation(optimization: Json) -> None:
     for column in ("channel", "spend"):
         table.add_column(column)
     for channel, spend in optimization["allocation"].items():
-        table.add_row(channel, figure(spend))
+        _add_row(table, channel, figure(spend))
     screen.print(table)
     if optimization["outcome"]:
         delta = optimization["outcome"]["delta"]
         _say(f"Against the reference: {_cell(delta)} {delta['unit']} ({_probability(delta)})")
+
+
+def _add_row(table: Table, *cells: str) -> None:
+    """As text: the name of a column may hold brackets, which are markup to rich."""
+    table.add_row(*map(Text, cells))
 
 
 def _cell(estimate: Json | None) -> str:
