@@ -176,6 +176,16 @@ async def test_a_deleted_project_takes_its_runs_and_folders_along(runner: Runner
     assert (await runner.get("r2")).project == "other"
 
 
+async def test_a_project_with_a_busy_run_is_refused_whole(runner: Runner) -> None:
+    for name in ("r1", "r2", "r3"):
+        await runner.start("research", QUESTION, workflow_id=name, project="brand")
+    with runner.services.locks.acquire("r1"), pytest.raises(RunError) as caught:
+        await runner.delete("brand")
+    assert caught.value.code == "run_busy"
+    assert {r.workflow_id for r in await runner.list(project="brand")} == {"r1", "r2", "r3"}
+    assert await runner.delete("brand") == 3
+
+
 async def test_a_watcher_sees_every_event_once_and_then_stops(runner: Runner) -> None:
     await runner.submit("research", QUESTION, workflow_id="r1")
 

@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -276,21 +276,24 @@ class Runner:
                 f"There is no run and no project {name!r}. `mmm-workflows list` shows both.",
                 code="run_not_found",
             )
-        for run in family:
-            await self._delete_run(run)
+        with ExitStack() as held:
+            # All before the first: a run that is being worked on must not leave half a family.
+            for run in family:
+                held.enter_context(self.services.locks.acquire(run.workflow_id))
+            for run in family:
+                await self._delete_run(run)
         if family[0].project == name and not await runs.list(project=name, limit=1):
             for root in self.services.project_folders():
                 await asyncio.to_thread(shutil.rmtree, root / name, ignore_errors=True)
         return len(family)
 
     async def _delete_run(self, run: Run) -> None:
-        with self.services.locks.acquire(run.workflow_id):
-            owned = await self.services.runs.artifacts(run.workflow_id)
-            await delete_thread(self.services.checkpointer, thread_id(run))
-            await self.services.runs.delete(run.workflow_id)
-            for artifact in owned:
-                if not await self.services.runs.uses(artifact.project, artifact.artifact_id):
-                    await self.services.artifacts.remove(artifact)
+        owned = await self.services.runs.artifacts(run.workflow_id)
+        await delete_thread(self.services.checkpointer, thread_id(run))
+        await self.services.runs.delete(run.workflow_id)
+        for artifact in owned:
+            if not await self.services.runs.uses(artifact.project, artifact.artifact_id):
+                await self.services.artifacts.remove(artifact)
 
 
 def _write_table(content: BinaryIO, file: Path) -> tuple[str, ...]:
