@@ -122,7 +122,9 @@ def _worth(outcome: Outcome, *, saves: bool) -> str:
         return f"; {outcome.reasons['probability_better']}"
     basis = "margin" if "value" not in outcome.reasons else "revenue"
     asked = f"its {basis} is worth more than it costs"
-    if saves:
+    if saves and outcome.delta.mean >= 0:
+        asked = f"it is better, with the {basis} it brings and what it saves,"
+    elif saves:
         asked = f"what it saves is worth more than the {basis} it loses"
     return f"; the probability that {asked} is {probability(outcome.probability_better)}"
 
