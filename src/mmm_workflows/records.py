@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 SCHEMA_VERSION = 1
 DEFAULT_PROJECT = "default"
 GENERATED_BY_RULES = "rules"
+# The kind of an artifact that is a model folder: it lies under MODEL_DIR and equal fits share it.
+MODEL = "model"
 
 type Json = dict[str, Any]
 

@@ -131,6 +131,22 @@ def test_init_db_can_be_repeated(own_environment: Path) -> None:
     assert Path(first["database"]).is_relative_to(own_environment)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("run", "--json"), ("eda", "a.csv", "--depth", "silly", "--json"), ("--json",)],
+    ids=["missing argument", "wrong choice", "no command"],
+)
+def test_a_wrong_use_is_said_as_json_to_a_program(arguments: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from mmm_workflows.cli import main; main()", *arguments],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    said = json.loads(done.stdout)
+    assert said["code"] == "request_invalid" and said["message"]
+    assert done.stderr == ""
+
+
 def test_an_unknown_option_is_exit_code_2() -> None:
     assert _call("research", "x", "--nope").exit_code == 2
 

@@ -122,6 +122,15 @@ def test_the_readme_command_answers_where_the_next_euro_goes() -> None:
     assert command is not None
     result = _cli(*shlex.split(command.group(1)), "--depth", "quick")
     _assert_budget_answer(result)
+    kinds = {a["kind"]: a["path"] for a in result["modeling"]["artifacts"]}
+    assert kinds["model"] == result["modeling"]["model_artifact_path"]
+    choices = {(d["question"], d["choice"]) for d in result["decisions"]}
+    assert choices >= {
+        (d["question"], d["choice"])
+        for part in CONTRACT if part in result for d in result[part]["decisions"]
+    }  # fmt: skip
+    _cli("delete", result["workflow_id"])
+    assert not Path(kinds["model"]).exists(), "a deleted run left its model behind"
 
 
 @pytest.mark.skipif(not ROBYN.exists(), reason=f"{ROBYN.name} is not beside this checkout")

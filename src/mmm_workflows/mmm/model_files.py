@@ -60,6 +60,11 @@ class ModelFolder:
     path: Path
     manifest: Manifest
 
+    @property
+    def sha256(self) -> str:
+        """The hash of the manifest, which holds the hash of every other file."""
+        return hashlib.sha256((self.path / MANIFEST).read_bytes()).hexdigest()
+
     def spec(self) -> ModelSpec:
         """The choices of the model."""
         return ModelSpec.model_validate_json(self._verified(SPEC))

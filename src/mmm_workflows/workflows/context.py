@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,9 @@ from pydantic import BaseModel
 
 from mmm_workflows.db.artifacts import ArtifactStore
 from mmm_workflows.db.runs import RunStore
+from mmm_workflows.mmm.model_files import ModelFolder
 from mmm_workflows.ports import Compute
-from mmm_workflows.records import Artifact, Decision, Depth, Json
+from mmm_workflows.records import MODEL, Artifact, Decision, Depth, Json
 from mmm_workflows.workflows.contracts import Request
 
 
@@ -73,9 +75,26 @@ class Context:
         await self.runs.register_artifact(artifact)
         return artifact
 
+    async def register_model(self, model: ModelFolder) -> None:
+        """Note that this run uses a model folder, which equal runs share."""
+        artifact = await asyncio.to_thread(_as_artifact, model, self.project, self.workflow_id)
+        await self.runs.register_artifact(artifact)
+
     async def keep_json(self, kind: str, value: BaseModel) -> Artifact:
         """Keep a value as a JSON artifact of this run."""
         return await self.keep(kind, f"{kind}.json", value.model_dump_json(indent=2).encode())
+
+
+def _as_artifact(model: ModelFolder, project: str, workflow_id: str) -> Artifact:
+    return Artifact(
+        project=project,
+        artifact_id=model.sha256,
+        kind=MODEL,
+        path=str(model.path),
+        sha256=model.sha256,
+        size_bytes=sum(f.stat().st_size for f in model.path.iterdir()),
+        workflow_id=workflow_id,
+    )
 
 
 type Emit = Callable[[str, float, str, Json | None], Awaitable[None]]

@@ -208,8 +208,9 @@ class WhatifBody(ResultBody):
 
 
 class PipelineBody(ResultBody):
-    """The results of the four workflows, each as it returned it."""
+    """The results of the four workflows, each as it returned it, and all their decisions."""
 
+    decisions: tuple[Decision, ...]
     research: dict[str, Any]
     eda: dict[str, Any]
     modeling: dict[str, Any]

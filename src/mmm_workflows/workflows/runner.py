@@ -23,6 +23,8 @@ from mmm_workflows.errors import RunError
 from mmm_workflows.mmm.tables import read_table
 from mmm_workflows.records import (
     DEFAULT_PROJECT,
+    MODEL,
+    Artifact,
     Decision,
     Depth,
     Event,
@@ -293,7 +295,13 @@ class Runner:
         await self.services.runs.delete(run.workflow_id)
         for artifact in owned:
             if not await self.services.runs.uses(artifact.project, artifact.artifact_id):
-                await self.services.artifacts.remove(artifact)
+                await self._remove(artifact)
+
+    async def _remove(self, artifact: Artifact) -> None:
+        if artifact.kind != MODEL:
+            await self.services.artifacts.remove(artifact)
+        elif Path(artifact.path).is_relative_to(self.services.models):
+            await asyncio.to_thread(shutil.rmtree, artifact.path, ignore_errors=True)
 
 
 def _write_table(content: BinaryIO, file: Path) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from mmm_workflows.workflows import registry
 from mmm_workflows.workflows.contracts import ResearchRequest
 from mmm_workflows.workflows.graph import check_update
 from mmm_workflows.workflows.research_agent import build
@@ -43,3 +44,8 @@ def test_the_graph_version_changes_with_the_steps_and_the_state() -> None:
     )
     assert fewer.graph_version != workflow.graph_version
     assert build().graph_version == workflow.graph_version
+
+
+def test_modeling_waits_for_its_checkpoints_and_no_other_workflow_does() -> None:
+    waits = {name for name, entry in registry.WORKFLOWS.items() if entry.durability == "sync"}
+    assert waits == {"modeling"}

@@ -54,6 +54,7 @@ async def fit(state: ModelingState, runtime: Runtime[Context]) -> Update:
     )
     async with _spoken(context.speak_as("fit")) as on_progress:
         outcome = await context.compute.fit(job, on_progress)
+    await context.register_model(await asyncio.to_thread(open_model, outcome.folder))
     return {"model_path": str(outcome.folder), "reused": outcome.reused}
 
 

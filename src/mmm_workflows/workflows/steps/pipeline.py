@@ -81,7 +81,9 @@ async def whatif(state: PipelineState, runtime: Runtime[Context]) -> Update:
 
 async def finalize(state: PipelineState, runtime: Runtime[Context]) -> Update:
     """Put the four results into one."""
-    body = PipelineBody.model_validate(await _so_far(state))
+    parts = await _so_far(state)
+    decisions = [decision for part in parts.values() for decision in part["decisions"]]
+    body = PipelineBody.model_validate({**parts, "decisions": decisions})
     artifact = await runtime.context.keep_json("pipeline_result", body)
     return {"body_path": artifact.path}
 
