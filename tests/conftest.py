@@ -6,11 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from mmm_workflows.config import SERVICES, Settings
 
 REPOSITORY = Path(__file__).parent.parent
 SHARED_CACHE = REPOSITORY / ".cache"
+
+# A busy machine makes an example slow, not wrong. Hypothesis's own profile for CI, which also
+# draws the same examples each time, already says so.
+if settings.get_current_profile_name() != "ci":
+    settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("house")
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +31,7 @@ def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     yield home
 
 
-@pytest.fixture
-def settings(own_environment: Path) -> Settings:
+@pytest.fixture(name="settings")
+def make_settings(own_environment: Path) -> Settings:
     """Settings of a fresh home, whatever ``.env`` lies in the working folder."""
     return Settings(_env_file=None, mmm_home=own_environment, mmm_cache=SHARED_CACHE)
