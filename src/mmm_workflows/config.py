@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from platformdirs import user_cache_path, user_data_path
 from pydantic import Field, SecretStr, ValidationError
@@ -57,6 +57,18 @@ class Settings(BaseSettings):
     ollama_base_url: str | None = Field(None, description="Ollama server; unset: rules")
     ollama_reasoning_model: str = Field("qwen3:30b", description="model that frames and explains")
     ollama_coding_model: str = Field("qwen3-coder:30b", description="model that writes code")
+    model: str | None = Field(
+        None, description="another provider's model, as LangChain's init_chat_model names it"
+    )
+    model_timeout_s: float = Field(120.0, gt=0, description="seconds to wait for one reply")
+    model_max_calls: int = Field(40, ge=0, description="calls of the language model per run")
+    model_max_tokens: int = Field(200_000, ge=0, description="tokens in and out per run")
+    web_search: Literal["off", "on"] = Field("off", description="whether Research searches the web")
+    search_backend: str = Field("duckduckgo", description="search engine that ddgs is pinned to")
+    research_queries: int = Field(8, ge=0, description="searches per run of Research")
+    research_pages: int = Field(20, ge=0, description="pages read per run of Research")
+    research_bytes: int = Field(20_000_000, ge=0, description="bytes read per run of Research")
+    research_minutes: float = Field(5.0, gt=0, description="minutes of the web per run of Research")
     neo4j_uri: str | None = Field(None, description="Neo4j server; unset: none")
     neo4j_user: str = Field("neo4j", description="its user")
     neo4j_password: SecretStr | None = Field(None, description="its password")

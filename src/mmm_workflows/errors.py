@@ -11,6 +11,8 @@ MMMError
 │   └── PathForbidden     a path of a request leads out of the folders it may read
 ├── InvalidReply          the language model: asked again at most twice
 ├── ServiceUnavailable    the operator: a service that was set cannot be reached
+│   └── SandboxUnavailable  nothing on this machine can hold generated code
+├── WebError              nobody: a page or search could not be used, the run goes on and says so
 └── FitFailed             a fit ended without a result
 """
 
@@ -64,6 +66,24 @@ CODES: Final[dict[str, str]] = {
     "project_invalid": "A project name has characters that are not allowed.",
     "settings_invalid": "A setting has a value that cannot be used.",
     "reply_invalid": "A language model's reply does not have the shape asked for.",
+    "language_model_unavailable": "The language model's server cannot be reached or failed.",
+    "language_model_unknown": "The language model's server does not have the model that was set.",
+    "language_model_budget": "A run has used up its calls or tokens of the language model.",
+    "search_unavailable": "The search engine cannot be reached or failed.",
+    "search_rate_limited": "The search engine asks to come back later.",
+    "page_forbidden": "A page's address leads to a machine or scheme that is not for reading.",
+    "page_robots": "A site does not want this page to be read by programs.",
+    "page_too_large": "A page is larger than is taken.",
+    "page_type": "A page is no text that can be read.",
+    "page_timeout": "A page took longer than is waited.",
+    "page_unreachable": "A page's server cannot be reached.",
+    "page_status": "A page's server answered with an error.",
+    "page_not_recorded": "A replay has no record of this search or page.",
+    "web_budget": "Research has used up its searches, pages, bytes or time.",
+    "browser_unavailable": "Pages that need a browser cannot be read on this machine.",
+    "sandbox_unavailable": "Nothing on this machine can hold generated code, so none is run.",
+    "claim_invalid": "A claim does not say what its quote says, or its quote is not in the page.",
+    "graph_cyclic": "Causes and effects of a plan run in a circle.",
     "artifact_damaged": "A stored artifact is missing or has changed.",
     "service_unavailable": "A service that was set cannot be reached.",
     "service_not_supported": "A service was set that this version cannot use yet.",
@@ -154,6 +174,18 @@ class ServiceUnavailable(MMMError):
     """A service that was set cannot be reached; trying again later may work."""
 
     default_code = "service_unavailable"
+
+
+class SandboxUnavailable(ServiceUnavailable):
+    """Nothing on this machine can hold generated code; it was shown, not run."""
+
+    default_code = "sandbox_unavailable"
+
+
+class WebError(MMMError):
+    """A page or a search could not be used; research goes on without it and says so."""
+
+    default_code = "page_unreachable"
 
 
 class FitFailed(MMMError):

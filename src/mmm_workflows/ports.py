@@ -8,6 +8,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from mmm_workflows.mmm.pages import Page, SearchHit
 from mmm_workflows.mmm.spec import ModelSpec
 from mmm_workflows.records import Depth, Event
 
@@ -84,4 +85,29 @@ class ProgressChannel(Protocol):
 
     def follow(self, workflow_id: str) -> Follower:
         """Events published from now on, until the reader stops or the run ends."""
+        ...
+
+
+class Search(Protocol):
+    """Finds pages for a query."""
+
+    async def search(self, query: str, *, limit: int) -> tuple[SearchHit, ...]:
+        """At most ``limit`` hits, best first; none is an empty tuple.
+
+        Raises:
+            WebError: The engine failed (``search_unavailable``), wants to be left alone
+                (``search_rate_limited``), or a replay has no record (``page_not_recorded``).
+        """
+        ...
+
+
+class PageReader(Protocol):
+    """Reads pages from the public web and from nowhere else."""
+
+    async def read(self, url: str, *, max_bytes: int) -> Page:
+        """The visible text of the page at ``url``.
+
+        Raises:
+            WebError: The page was refused or could not be read (``page_...``).
+        """
         ...
