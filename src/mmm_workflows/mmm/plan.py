@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mmm_workflows.errors import SpecError
 
@@ -51,6 +51,30 @@ class DataRequirement(PlanPart):
     required: bool = True
 
 
+class PlannedPrior(PlanPart):
+    """A prior that rests on published claims; Modeling takes it only once it was accepted.
+
+    Attributes:
+        quantity: What is known of the channel: revenue per spend (``roas``), percent of the target
+            per percent of spend (``elasticity``), or the share of an effect that lasts into the
+            next week (``carry_over``).
+        median: Of that quantity, as a plain number above 0 (``carry_over``: below 1).
+        spread: Its standard deviation on the log scale (``carry_over``: on the logit scale), after
+            the discount for how far the evidence is from this brand.
+        claims: The ids of the claims it rests on.
+        why: How the discount came about, for the reader.
+        accepted: Whether a person took it.
+    """
+
+    channel: str
+    quantity: Literal["roas", "elasticity", "carry_over"]
+    median: float = Field(gt=0)
+    spread: float = Field(gt=0)
+    claims: tuple[str, ...] = Field(min_length=1)
+    why: str
+    accepted: bool = False
+
+
 class ResearchPlan(PlanPart):
     """What Research hands on; every field may be left out by a person who writes one."""
 
@@ -62,6 +86,7 @@ class ResearchPlan(PlanPart):
     data_requirements: tuple[DataRequirement, ...] = ()
     geography: str | None = None
     period: str | None = None
+    priors: tuple[PlannedPrior, ...] = ()
 
 
 def read_plan(plan: dict[str, Any] | ResearchPlan | None) -> ResearchPlan:
