@@ -14,7 +14,7 @@ from ipaddress import (
     ip_address,
 )
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import idna
 import yarl
@@ -108,7 +108,7 @@ def checked_url(url: str) -> yarl.URL:
         raise _forbidden(url, "has a backslash or control characters")
     try:
         parsed = yarl.URL(url)
-        authority = urlsplit(url).netloc
+        _, authority, path, _, _ = urlsplit(url)
     except ValueError:
         raise _forbidden(url, "cannot be read as an address") from None
     if parsed.scheme not in SCHEMES:
@@ -120,7 +120,17 @@ def checked_url(url: str) -> yarl.URL:
         raise _forbidden(url, "names no host")
     host = checked_host(parsed.raw_host)
     same = parsed if host == parsed.raw_host else parsed.with_host(host)
-    return same.with_fragment(None)
+    rooted = same if path else same.with_path("/", keep_query=True)
+    return rooted.with_fragment(None)
+
+
+def redirected(url: yarl.URL, location: str) -> yarl.URL:
+    """Where a redirect of ``url`` leads; see ``checked_url``."""
+    try:
+        target = urljoin(str(url), location)
+    except ValueError:
+        raise _forbidden(location, "cannot be read as an address") from None
+    return checked_url(target)
 
 
 def checked_host(host: str) -> str:
