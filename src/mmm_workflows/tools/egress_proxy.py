@@ -98,7 +98,7 @@ class EgressProxy:
         self._connections: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._carried = 0
-        self._spent = False
+        self._spent = asyncio.Event()
         self._ends_at = 0.0
 
     async def __aenter__(self) -> Self:
@@ -147,7 +147,11 @@ class EgressProxy:
     @property
     def is_spent(self) -> bool:
         """Whether a connection was cut because too much was carried."""
-        return self._spent
+        return self._spent.is_set()
+
+    async def wait_until_spent(self) -> None:
+        """Return when a connection is cut because too much was carried."""
+        await self._spent.wait()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(reader, writer))
@@ -207,7 +211,7 @@ class EgressProxy:
     async def _dialled(self, request: Request) -> _Wire:
         """A connection to one of the addresses that the guard answered with."""
         if self._carried >= self._limits.total_bytes:
-            self._spent = True
+            self._spent.set()
             raise self._refusal(request, 403, "bytes")
         try:
             addresses = await self._guard.resolve(request.host, request.port)
@@ -282,7 +286,7 @@ class EgressProxy:
         left.bytes -= more
         if left.bytes >= 0 and self._carried <= self._limits.total_bytes:
             return False
-        self._spent = True
+        self._spent.set()
         self._refusal(left.request, 403, "bytes")
         return True
 
