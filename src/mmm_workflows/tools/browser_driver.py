@@ -1,8 +1,8 @@
 """Child-process entry: pages to read on standard input, what the browser shows on standard output.
 
 It has an environment of its own, since crawl4ai takes its settings from there, and loads it once
-for many pages. Each page has a browser of its own. When the parent is gone, standard input ends and
-so does this process; its process group holds everything that it starts.
+for many pages. Each page has a browser of its own. Its process group holds everything that it
+starts, and is ended when the parent is gone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import sys
+import threading
+import time
 from typing import Any, BinaryIO, Final
 
 from crawl4ai import BrowserConfig, CrawlerRunConfig, ProxyConfig
@@ -26,6 +29,7 @@ from mmm_workflows.tools.browser_process import BrowserFailed, running_chromium
 LONGEST_SAID: Final = 500
 LONGEST_URL: Final = 5000
 VISIBLE_MS: Final = 1000
+LOOK_EVERY_S: Final = 0.5
 
 
 class _Watch:
@@ -105,8 +109,16 @@ async def _crawled(job: Job, address: str) -> tuple[Shown, bytes]:
     return facts, html
 
 
-def main() -> None:
+def _end_with(parent_pid: int) -> None:
+    """End the whole group when the parent is gone, also when that was killed over a page."""
+    while os.getppid() == parent_pid:
+        time.sleep(LOOK_EVERY_S)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def main(parent_pid: int) -> None:
     """Answer one line with one line and the HTML, until standard input ends."""
+    threading.Thread(target=_end_with, args=(parent_pid,), daemon=True).start()
     # Libraries print; the parent must read nothing but answers.
     answers: BinaryIO = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -117,4 +129,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))

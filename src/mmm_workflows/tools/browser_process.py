@@ -46,7 +46,6 @@ FLAGS: Final = (
     "--dns-prefetch-disable",
     "--disable-quic",
     "--webrtc-ip-handling-policy=disable_non_proxied_udp",
-    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
     "--remote-debugging-port=0",
 )
 

@@ -177,7 +177,7 @@ class _Driver:
         home = Path(mkdtemp(prefix="mmm-browser-"))
         with (home / LOG).open("wb") as errors:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-m", DRIVER,
+                sys.executable, "-I", "-m", DRIVER, str(os.getpid()),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -75,6 +74,12 @@ def started_by_us() -> list[str]:
         if "mmm-browser-" in command or "browser_driver" in command:
             found.append(command)
     return found
+
+
+async def until(is_so: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not is_so():
+            await asyncio.sleep(0.1)
 
 
 async def refusal(reader: BrowserPageReader, url: str, max_bytes: int = MEGABYTE) -> str:
@@ -175,16 +180,44 @@ async def test_a_cancelled_read_leaves_nothing_behind(ready: None) -> None:
         reading = asyncio.create_task(
             reader.read(f"http://{LOCAL}:{port}/busy", max_bytes=MEGABYTE)
         )
-        end = time.monotonic() + 30
-        while len(started_by_us()) == before or not any(
-            "--type=renderer" in line for line in started_by_us()
-        ):
-            assert time.monotonic() < end
-            await asyncio.sleep(0.1)
+        await until(lambda: any("--type=renderer" in line for line in started_by_us()))
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reading
         assert len(started_by_us()) == before
+
+
+KILLED = """
+import asyncio, sys
+from pathlib import Path
+from mmm_workflows.config import child_environment
+from mmm_workflows.tools.addresses import AddressGuard
+from mmm_workflows.tools.browser_reader import BrowserPageReader
+
+async def may_read(url): ...
+
+async def main(port):
+    guard = AddressGuard(allowed=frozenset({("127.0.0.1", port)}))
+    reader = BrowserPageReader(guard, may_read, chromium=Path(sys.argv[2]), user_agent="test/0.1",
+                               environment=child_environment())
+    await reader.read(f"http://127.0.0.1:{port}/busy", max_bytes=10**6)
+
+asyncio.run(main(int(sys.argv[1])))
+"""
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+async def test_a_browser_ends_with_the_process_that_reads(ready: None) -> None:
+    before = len(started_by_us())
+    async with trap() as beside, site(beside) as port:
+        reading = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", KILLED, str(port), str(CHROMIUM)
+        )
+        await until(lambda: any("--type=renderer" in line for line in started_by_us()))
+        reading.kill()
+        await reading.wait()
+        await until(lambda: len(started_by_us()) == before)
 
 
 @pytest.mark.browser
