@@ -91,7 +91,10 @@ class DdgsSearch:
                     found = await asyncio.to_thread(self._ask, asked)
             except TimeoutError:
                 raise self._too_slow() from None
-        return _cleaned(found, limit)
+        hits = _cleaned(found)
+        if found and not hits:
+            raise self._no_results("results whose addresses cannot be read")
+        return hits[:limit]
 
     def _ask(self, query: str) -> list[Any]:
         """What the engine found; runs in a thread that ends with its own time limit."""
@@ -129,12 +132,14 @@ class DdgsSearch:
         if any(sign in body for sign in CHALLENGES):
             raise self._too_often("shows a page for people to prove that they are people")
         if not _is_about(query, body):
-            raise WebError(
-                f"The search engine {self._backend} answered with a page that holds neither "
-                "results nor the query. It may have changed its pages: set another engine by "
-                "SEARCH_BACKEND.",
-                code="search_unavailable",
-            )
+            raise self._no_results("a page that holds neither results nor the query")
+
+    def _no_results(self, what: str) -> WebError:
+        return WebError(
+            f"The search engine {self._backend} answered with {what}. It may have changed its "
+            "pages: set another engine by SEARCH_BACKEND.",
+            code="search_unavailable",
+        )
 
     def _too_often(self, how: str) -> WebError:
         return WebError(
@@ -183,7 +188,7 @@ def _is_about(query: str, body: str) -> bool:
     return True
 
 
-def _cleaned(found: Iterable[Any], limit: int) -> tuple[SearchHit, ...]:
+def _cleaned(found: Iterable[Any]) -> tuple[SearchHit, ...]:
     """Hits with an address that may be read, each address once, in the engine's order."""
     hits: dict[str, SearchHit] = {}
     for result in found:
@@ -197,7 +202,7 @@ def _cleaned(found: Iterable[Any], limit: int) -> tuple[SearchHit, ...]:
             snippet=_plain(result.body, LONGEST_SNIPPET),
         )
         hits.setdefault(_same_page(url), hit)
-    return tuple(hits.values())[:limit]
+    return tuple(hits.values())
 
 
 def _same_page(url: yarl.URL) -> str:

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mmm_workflows.tools.addresses import AddressGuard
 from mmm_workflows.tools.egress_proxy import EgressProxy, ProxyLimits
@@ -396,3 +398,36 @@ async def test_a_client_that_does_not_read_does_not_hold_the_proxy_open(site: Si
         start = time.monotonic()
     assert time.monotonic() - start < 3
     writer.transport.abort()
+
+
+@given(st.binary(max_size=300))
+def test_whatever_comes_is_read_strictly_or_refused(data: bytes) -> None:
+    with contextlib.suppress(Malformed):
+        parsed_request(data + b"\r\n\r\n")
+    with contextlib.suppress(Malformed):
+        parsed_response(data + b"\r\n\r\n")
+
+
+@given(
+    st.sampled_from([b"http://a.example/", b"http://a.example?q", b"http://[::1]:80/x/../y"]),
+    st.lists(st.tuples(st.from_regex(rb"[A-Za-z-]{1,20}", fullmatch=True), st.binary(max_size=30))),
+)
+def test_what_is_passed_on_has_one_host_and_ends_the_connection(
+    target: bytes, fields: list[tuple[bytes, bytes]]
+) -> None:
+    lines = b"".join(name + b": " + value + b"\r\n" for name, value in fields)
+    try:
+        request = parsed_request(b"GET " + target + b" HTTP/1.1\r\n" + lines + b"\r\n")
+    except Malformed:
+        return
+    head = request.forwarded()
+    assert head.count(b"\r\n\r\n") == 1
+    assert head.endswith(b"\r\n\r\n")
+    sent = [line.partition(b":") for line in head.split(b"\r\n")[1:-2]]
+    names = [name.lower() for name, _, _ in sent]
+    assert (names.count(b"host"), names.count(b"connection")) == (1, 1)
+    assert not {b"transfer-encoding", b"content-length", b"proxy-authorization"} & set(names)
+    assert (sent[0][2].strip(), sent[-1][2].strip()) in {
+        (b"a.example", b"close"),
+        (b"[::1]", b"close"),
+    }

@@ -141,6 +141,11 @@ async def test_only_addresses_of_the_web_are_hits(engine: Engine, url: str) -> N
     assert [hit.url for hit in await search().search(QUERY, limit=5)] == ["https://b.example/"]
 
 
+async def test_results_without_a_single_address_are_not_taken_for_empty(engine: Engine) -> None:
+    engine.shows(results_page(result("//engine.example/l/?to=https://a.example/")))
+    assert await refusal(search()) == "search_unavailable"
+
+
 async def test_hits_hold_one_bounded_line_without_invisible_characters(engine: Engine) -> None:
     engine.shows(
         results_page(
