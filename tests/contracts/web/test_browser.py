@@ -210,14 +210,18 @@ asyncio.run(main(int(sys.argv[1])))
 @pytest.mark.slow
 async def test_a_browser_ends_with_the_process_that_reads(ready: None) -> None:
     before = len(started_by_us())
-    async with trap() as beside, site(beside) as port:
-        reading = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", KILLED, str(port), str(CHROMIUM)
-        )
-        await until(lambda: any("--type=renderer" in line for line in started_by_us()))
-        reading.kill()
-        await reading.wait()
-        await until(lambda: len(started_by_us()) == before)
+    # What a killed process leaves in its temporary folder goes with this one.
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        async with trap() as beside, site(beside) as port:
+            reading = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", KILLED, str(port), str(CHROMIUM),
+                env={**child_environment(), "TMPDIR": folder},
+            )  # fmt: skip
+            await until(lambda: any("--type=renderer" in line for line in started_by_us()))
+            reading.kill()
+            await reading.wait()
+            await until(lambda: len(started_by_us()) == before)
 
 
 @pytest.mark.browser
