@@ -11,12 +11,13 @@ from mmm_workflows.tools.sandbox.interpreter import GUARD, executable, readable
 from mmm_workflows.tools.sandbox.mode import NOBODY
 
 PROGRAM: Final = "bwrap"
+PLACES: Final = "/usr/bin:/usr/local/bin:/bin"
 JOB: Final = "/job"
 
 
 def find() -> str | None:
     """The path of bubblewrap; none when it is not installed."""
-    return shutil.which(PROGRAM, path="/usr/bin:/usr/local/bin:/bin")
+    return shutil.which(PROGRAM, path=PLACES)
 
 
 def command(program: str, *, job: Path, info_fd: int) -> list[str]:

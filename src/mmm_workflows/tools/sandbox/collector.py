@@ -121,13 +121,16 @@ def _read(folder: int, name: str, room: int) -> bytes:
         )
     except OSError:
         raise _Refusal("unreadable") from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise _Refusal("not_a_file")
         if found.st_nlink != 1:
             raise _Refusal("linked")
-        content = file.read(room + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(room + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > room:
         raise _Refusal("too_large")
     return content

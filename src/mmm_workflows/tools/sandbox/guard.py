@@ -74,12 +74,26 @@ def ruleset(handled: list[int], rules: list[list[Any]], abi: int) -> int:
 
 
 def hold_import_folders(folders: list[str]) -> list[str]:
-    """The folders through open descriptors: nobody cannot walk to an interpreter in a private home."""
-    held = []
+    """The folders through open descriptors: nobody cannot walk to an interpreter in a private home.
+
+    Packages that are loaded already look for their modules in the same way.
+    """
+    held: dict[str, str] = {}
     for folder in folders:
         if os.path.isdir(folder):  # noqa: PTH112
-            held.append(f"/proc/self/fd/{os.open(folder, os.O_PATH)}")
-    return held
+            held[folder] = f"/proc/self/fd/{os.open(folder, os.O_PATH)}"
+    for module in list(sys.modules.values()):
+        if hasattr(module, "__path__"):
+            module.__path__ = [through(place, held) for place in module.__path__]
+    return list(held.values())
+
+
+def through(place: str, held: dict[str, str]) -> str:
+    """A path under its folder's descriptor, the longest that fits."""
+    for folder in sorted(held, key=len, reverse=True):
+        if place.startswith(f"{folder}/"):
+            return held[folder] + place[len(folder) :]
+    return place
 
 
 def become(uid: int) -> None:
@@ -144,8 +158,9 @@ def end_badly(
 ) -> None:
     """Print the traceback of the code alone, and exit with a status that says what ran out."""
     sys.stdout.flush()
-    inner = trace.tb_next.tb_next if trace and trace.tb_next else trace
-    traceback.print_exception(kind, error, inner)
+    while trace and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    traceback.print_exception(kind, error, trace)
     sys.stderr.flush()
     if isinstance(error, MemoryError):
         os._exit(statuses["memory"])

@@ -45,7 +45,7 @@ ALLOWED: Final = """
     rt_sigtimedwait rt_sigsuspend sigaltstack alarm setitimer getitimer pause gettid getpid getppid
     getuid geteuid getgid getegid getresuid getresgid getpgrp getgroups uname sysinfo getrusage
     times getrandom clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday select
-    pselect6 poll ppoll arch_prctl getrlimit getcpu
+    pselect6 poll ppoll arch_prctl getrlimit getcpu time
 """
 """Memory, threads, clocks, signals to itself, and files as far as Landlock lets it reach them."""
 
@@ -59,7 +59,7 @@ UNSUPPORTED: Final = """
 
 REFUSED: Final = """
     socket socketpair connect bind listen accept accept4 sendto sendmsg sendmmsg recvfrom recvmsg
-    recvmmsg fork vfork execve execveat kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo
+    recvmmsg getsockname setsockopt shutdown fork vfork execve execveat kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo
     pidfd_open pidfd_getfd pidfd_send_signal ptrace process_vm_readv process_vm_writev
     process_madvise kcmp symlink symlinkat link linkat mknod mknodat chown fchown lchown fchownat
     setxattr lsetxattr fsetxattr removexattr truncate memfd_create memfd_secret io_uring_setup

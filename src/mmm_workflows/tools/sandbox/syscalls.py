@@ -71,11 +71,10 @@ NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {  # x86_64, aarch64
     "personality": (135, 92), "init_module": (175, 105), "finit_module": (313, 273),
     "delete_module": (176, 106), "kexec_load": (246, 104), "reboot": (169, 142),
     "swapon": (167, 224), "syslog": (103, 116), "acct": (163, 89), "quotactl": (179, 60),
-    "openat2": (437, 437), "timerfd_create": (283, 85), "eventfd2": (290, 19),
-    "signalfd4": (289, 74), "epoll_create1": (291, 20), "sched_setparam": (142, 118),
-    "sched_setattr": (314, 274), "setrlimit": (160, 164), "migrate_pages": (256, 238),
-    "move_pages": (279, 239), "mbind": (237, 235), "recvfrom": (45, 207), "recvmsg": (47, 212),
-    "recvmmsg": (299, 243), "sendmmsg": (307, 269), "accept": (43, 202), "accept4": (288, 242),
-    "listen": (50, 201), "getsockname": (51, 204), "setsockopt": (54, 208), "shutdown": (48, 210),
+    "openat2": (437, 437), "sched_setparam": (142, 118), "sched_setattr": (314, 274),
+    "setrlimit": (160, 164), "migrate_pages": (256, 238), "move_pages": (279, 239),
+    "mbind": (237, 235), "recvfrom": (45, 207), "recvmsg": (47, 212), "recvmmsg": (299, 243),
+    "sendmmsg": (307, 269), "accept": (43, 202), "accept4": (288, 242), "listen": (50, 201),
+    "getsockname": (51, 204), "setsockopt": (54, 208), "shutdown": (48, 210),
 }
 # fmt: on
