@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -90,3 +91,23 @@ DRIVER_REASONS: Final[dict[str, tuple[str, str]]] = {
     "Competitor activity": ("negative", "rivals' campaigns take demand away"),
 }
 DEFAULT_DRIVER_REASON: Final = ("either", "it moves demand whether or not media runs")
+# A page that says "app" once is not about apps.
+MENTIONS_FROM: Final = 2
+
+
+def category_of(text: str) -> str | None:
+    """The category that a page is about: the one whose words it uses most, and more than once.
+
+    Returns:
+        None when no category is named often enough, or two equally often.
+    """
+    counts = {
+        category.name: sum(
+            len(re.findall(rf"\b{re.escape(word)}s?\b", text, re.IGNORECASE))
+            for word in category.words
+        )
+        for category in CATEGORIES
+    }
+    most = max(counts.values())
+    leaders = [name for name, count in counts.items() if count == most]
+    return leaders[0] if most >= MENTIONS_FROM and len(leaders) == 1 else None

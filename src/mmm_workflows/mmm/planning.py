@@ -14,27 +14,23 @@ from mmm_workflows.mmm.categories import (
     GENERIC,
     Category,
 )
+from mmm_workflows.mmm.causal import default_graph
+from mmm_workflows.mmm.channel_words import CHANNEL_WORDS
+from mmm_workflows.mmm.countries import country_of, geography_in
+from mmm_workflows.mmm.expectations import demand_reason, expected_adstock, expected_saturation
 from mmm_workflows.mmm.plan import (
+    CausalGraph,
     DataRequirement,
     Hypothesis,
     PlannedChannel,
     PlannedControl,
+    PlannedPrior,
     ResearchPlan,
 )
+from mmm_workflows.mmm.risks import risks_of
+from mmm_workflows.mmm.seasons import holidays_of, season_of
 from mmm_workflows.records import Decision
 
-CHANNEL_WORDS: Final[dict[str, tuple[str, ...]]] = {
-    "TV": ("tv", "television"),
-    "Radio": ("radio",),
-    "OOH": ("ooh", "out of home", "out-of-home", "billboard", "billboards"),
-    "Print": ("print", "newspaper", "newspapers", "magazine", "magazines"),
-    "Search": ("search", "sea", "ppc", "google ads", "adwords"),
-    "Social": ("social", "facebook", "instagram", "tiktok", "meta"),
-    "Display": ("display", "banner", "banners", "programmatic"),
-    "Online video": ("online video", "youtube", "video"),
-    "Affiliate": ("affiliate", "affiliates"),
-    "Digital": ("digital", "online"),
-}
 TARGET_WORDS: Final[dict[str, tuple[str, ...]]] = {
     "Revenue": ("revenue", "turnover"),
     "Sales": ("sales",),
@@ -43,12 +39,7 @@ TARGET_WORDS: Final[dict[str, tuple[str, ...]]] = {
     "Leads": ("leads",),
     "Bookings": ("bookings",),
 }
-COUNTRIES: Final = (
-    "Australia", "Austria", "Belgium", "Brazil", "Canada", "China", "Denmark", "Europe", "Finland",
-    "France", "Germany", "India", "Ireland", "Italy", "Japan", "Mexico", "Netherlands", "Norway",
-    "Poland", "Portugal", "Spain", "Sweden", "Switzerland", "UK", "US", "USA", "United Kingdom",
-    "United States",
-)  # fmt: skip
+EARLIER: Final = "an earlier run of this project planned it"
 HISTORY: Final = re.compile(
     r"(?P<count>\d+|one|two|three|four|five)\s+(?P<unit>years?|months?|weeks?)"
     r"(?:\s+of\s+(?P<grain>daily|weekly|monthly))?",
@@ -80,50 +71,126 @@ def find_category(question: str) -> Category:
     return CATEGORIES[min(found)[1]] if found else GENERIC
 
 
+@dataclass(frozen=True, kw_only=True)
+class KnownData:
+    """What is known of the data before a plan is made; None where it is not.
+
+    Attributes:
+        controls: The columns of drivers that are not media.
+        years: How long the history is.
+        geographies: How many series there are.
+    """
+
+    target: str | None = None
+    channels: Sequence[str] | None = None
+    controls: Sequence[str] | None = None
+    years: float | None = None
+    geographies: int | None = None
+
+
 def propose_plan(
-    question: str, *, target: str | None = None, channels: Sequence[str] | None = None
+    question: str,
+    *,
+    target: str | None = None,
+    channels: Sequence[str] | None = None,
+    known: KnownData | None = None,
+    earlier: Sequence[ResearchPlan] = (),
 ) -> ProposedPlan:
-    """A plan from what is known of the data, else the question's words, else the category.
+    """A plan from what is known of the data, else the question, else earlier plans, else what is usual.
 
     Args:
         question: What the user wants to know.
         target: The target column, when the data is known.
         channels: The channel columns, when the data is known.
+        known: More of the data; ``target`` and ``channels`` win over it.
+        earlier: Plans of earlier runs of this project, the newest first.
     """
+    data = known or KnownData()
     category = find_category(question)
-    decisions = [_category_decision(category)]
-    target_variable, target_decision = _choose_target(question, target, category)
-    names, channel_decision = _choose_channels(question, channels, category)
-    decisions += [target_decision, channel_decision]
+    remembered = _remembered(earlier)
+    target_variable, target_decision = _choose_target(
+        question, target or data.target, remembered, category
+    )
+    names, channel_decision = _choose_channels(
+        question, channels or data.channels, remembered, category
+    )
+    controls, control_decision = _choose_controls(data.controls, remembered, category)
+    place = geography_in(question) or remembered.geography
     history = HISTORY.search(question)
-    grain = _grain(question)
+    years = data.years if data.years is not None else _years_said(history)
+    graph = default_graph(target_variable, names, controls)
     plan = ResearchPlan(
         objective=question.strip(),
         target_variable=target_variable,
-        channels=tuple(
-            PlannedChannel(name=n, set_by=None, why=f"paid line of a {category.name} plan")
-            for n in names
-        ),
-        controls=tuple(
-            PlannedControl(name=c, role="confounder", why=_reason(c)[1]) for c in category.controls
-        ),
-        hypotheses=_hypotheses(target_variable, names, category),
-        data_requirements=_requirements(target_variable, names, category, grain),
-        geography=_geography(question),
+        channels=_channels(names, category),
+        controls=_controls(controls, graph),
+        hypotheses=_hypotheses(target_variable, names, controls),
+        data_requirements=_requirements(target_variable, names, controls, _grain(question)),
+        geography=place,
         period=history.group(0) if history else None,
+        causal_graph=graph,
+        seasonality=season_of(category.name, place),
+        holidays=holidays_of(place),
+        risks=risks_of(
+            graph,
+            names,
+            controls,
+            years=years,
+            geographies=data.geographies,
+            country=place if country_of(place) else None,
+        ),
     )
-    return ProposedPlan(plan, category.name, tuple(decisions))
+    decisions = (
+        _category_decision(category), target_decision, channel_decision, control_decision
+    )  # fmt: skip
+    return ProposedPlan(plan, category.name, decisions)
 
 
-def describe_plan(plan: ResearchPlan, category: str) -> str:
-    """The plan in sentences; they say that it rests on defaults."""
+def add_evidence(
+    plan: ResearchPlan, claims: Sequence[str], priors: Sequence[PlannedPrior] = ()
+) -> ResearchPlan:
+    """The plan with the claims it rests on and the priors that were proposed from them.
+
+    Raises:
+        ValueError: A prior rests on a claim that is not given, or is of no channel of the plan.
+    """
+    channels = {c.name for c in plan.channels}
+    for prior in priors:
+        if prior.channel not in channels or not set(prior.claims) <= set(claims):
+            raise ValueError(f"the prior of {prior.channel!r} rests on what the plan does not have")
+    return plan.model_copy(
+        update={"evidence": tuple(dict.fromkeys(claims)), "priors": tuple(priors)}
+    )
+
+
+def describe_plan(plan: ResearchPlan, category: str, *, searched: bool = False) -> str:
+    """The plan in sentences; they say whether it rests on evidence or on defaults."""
     channels = ", ".join(c.name for c in plan.channels)
     controls = ", ".join(c.name for c in plan.controls)
     return (
-        "No web search was made: this plan rests on the words of the question and on what is "
-        f"usual in the category {category!r}, not on evidence about this brand. "
-        f"It explains {plan.target_variable} by {channels}, with {controls} as drivers that are "
-        "not media. Replace what does not fit before you rely on it."
+        f"{_ground(plan, category, searched)} "
+        f"It explains {plan.target_variable} by {channels}, with {controls or 'no'} drivers that "
+        "are not media. Replace what does not fit before you rely on it."
+    )
+
+
+def _ground(plan: ResearchPlan, category: str, searched: bool) -> str:
+    usual = (
+        "this plan rests on the words of the question and on what is usual in the category "
+        f"{category!r}, not on evidence about this brand."
+    )
+    if not searched:
+        return f"No web search was made: {usual}"
+    if not plan.evidence:
+        return f"No evidence found in the pages that were read: {usual}"
+    priors = (
+        f" and {len(plan.priors)} proposed priors, none in use until accepted"
+        if plan.priors
+        else ""
+    )
+    return (
+        f"Pages were read; {len(plan.evidence)} cited claims{priors} stand beside what is usual in "
+        f"the category {category!r}. None of them is about this brand."
     )
 
 
@@ -140,16 +207,28 @@ def revise_plan(plan: ResearchPlan, feedback: str) -> ResearchPlan | None:
     category = find_category(plan.objective or "")
     target = targets[0] if targets else plan.target_variable or category.target
     names = tuple(channels) or tuple(c.name for c in plan.channels)
-    fresh = propose_plan(plan.objective or feedback, target=target, channels=names).plan
-    return fresh.model_copy(update={"objective": plan.objective})
+    fresh = propose_plan(
+        plan.objective or feedback, target=target, channels=names, earlier=(plan,)
+    ).plan
+    return fresh.model_copy(
+        update={
+            "objective": plan.objective,
+            "evidence": plan.evidence,
+            "priors": tuple(p for p in plan.priors if p.channel in names),
+        }
+    )
 
 
-def _choose_target(question: str, given: str | None, category: Category) -> tuple[str, Decision]:
+def _choose_target(
+    question: str, given: str | None, remembered: ResearchPlan, category: Category
+) -> tuple[str, Decision]:
     said = _named_in(question, TARGET_WORDS)
     if given:
         choice, reason = given, "it is the target named with the data"
     elif said:
         choice, reason = said[0], "the question names it"
+    elif remembered.target_variable:
+        choice, reason = remembered.target_variable, EARLIER
     else:
         choice, reason = category.target, f"it is usual in the category {category.name!r}"
     decision = Decision(
@@ -162,13 +241,18 @@ def _choose_target(question: str, given: str | None, category: Category) -> tupl
 
 
 def _choose_channels(
-    question: str, given: Sequence[str] | None, category: Category
+    question: str,
+    given: Sequence[str] | None,
+    remembered: ResearchPlan,
+    category: Category,
 ) -> tuple[tuple[str, ...], Decision]:
     said = _named_in(question, CHANNEL_WORDS)
     if given:
         names, reason = tuple(given), "they are the channels named with the data"
     elif said:
         names, reason = tuple(said), "the question names them"
+    elif remembered.channels:
+        names, reason = tuple(c.name for c in remembered.channels), EARLIER
     else:
         names, reason = category.channels, f"they are usual in the category {category.name!r}"
     decision = Decision(
@@ -178,6 +262,58 @@ def _choose_channels(
         reason=reason,
     )
     return names, decision
+
+
+def _choose_controls(
+    given: Sequence[str] | None, remembered: ResearchPlan, category: Category
+) -> tuple[tuple[str, ...], Decision]:
+    if given is not None:
+        names, reason = tuple(given), "they are the controls named with the data"
+    elif remembered.controls:
+        names, reason = tuple(c.name for c in remembered.controls), EARLIER
+    else:
+        names, reason = category.controls, f"they are usual in the category {category.name!r}"
+    decision = Decision(
+        question="Which drivers that are not media belong in the plan?",
+        options=tuple(dict.fromkeys([*names, *category.controls])),
+        choice=", ".join(names) or "none",
+        reason=reason,
+    )
+    return names, decision
+
+
+def _remembered(earlier: Sequence[ResearchPlan]) -> ResearchPlan:
+    """What earlier plans say, each field from the newest that has it."""
+    fields = ("target_variable", "channels", "controls", "geography")
+    said = {f: next((v for plan in earlier if (v := getattr(plan, f))), None) for f in fields}
+    return ResearchPlan.model_validate({f: value for f, value in said.items() if value})
+
+
+def _channels(names: Sequence[str], category: Category) -> tuple[PlannedChannel, ...]:
+    return tuple(
+        PlannedChannel(
+            name=name,
+            set_by="demand" if demand_reason(name) else None,
+            why=f"paid line of a {category.name} plan",
+            adstock=expected_adstock(name, category.name),
+            saturation=expected_saturation(name),
+        )
+        for name in names
+    )
+
+
+def _controls(names: Sequence[str], graph: CausalGraph) -> tuple[PlannedControl, ...]:
+    return tuple(
+        PlannedControl(name=name, role=_main_role(name, graph), why=_reason(name)[1])
+        for name in names
+    )
+
+
+def _main_role(name: str, graph: CausalGraph) -> str | None:
+    """The role that matters most over the channels: one mediated effect is enough to keep it out."""
+    roles = {r.role for r in graph.roles if r.variable == name}
+    order = ("collider", "mediator", "instrument", "confounder", "precision")
+    return next((role for role in order if role in roles), None)
 
 
 def _category_decision(category: Category) -> Decision:
@@ -198,7 +334,9 @@ def _named_in(question: str, words: dict[str, tuple[str, ...]]) -> list[str]:
     ]
 
 
-def _hypotheses(target: str, channels: Sequence[str], category: Category) -> tuple[Hypothesis, ...]:
+def _hypotheses(
+    target: str, channels: Sequence[str], controls: Sequence[str]
+) -> tuple[Hypothesis, ...]:
     media = [
         Hypothesis(
             cause=name,
@@ -209,14 +347,13 @@ def _hypotheses(target: str, channels: Sequence[str], category: Category) -> tup
         for name in channels
     ]
     drivers = [
-        Hypothesis(cause=c, effect=target, sign=_reason(c)[0], why=_reason(c)[1])
-        for c in category.controls
+        Hypothesis(cause=c, effect=target, sign=_reason(c)[0], why=_reason(c)[1]) for c in controls
     ]
     return (*media, *drivers)
 
 
 def _requirements(
-    target: str, channels: Sequence[str], category: Category, grain: str
+    target: str, channels: Sequence[str], controls: Sequence[str], grain: str
 ) -> tuple[DataRequirement, ...]:
     history = "at least 2 years, so that a season is seen twice"
     needed = [
@@ -238,7 +375,7 @@ def _requirements(
         DataRequirement(
             variable=c, why=_reason(c)[1], granularity=grain, history=history, required=False
         )
-        for c in category.controls
+        for c in controls
     ]
     return tuple(needed)
 
@@ -252,6 +389,11 @@ def _grain(question: str) -> str:
     return match.group(1).lower() if match else "weekly"
 
 
-def _geography(question: str) -> str | None:
-    # "US" in lower case is a pronoun, so countries are matched as written.
-    return next((c for c in COUNTRIES if re.search(rf"\b{re.escape(c)}\b", question)), None)
+def _years_said(history: re.Match[str] | None) -> float | None:
+    if history is None:
+        return None
+    words = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5}
+    said = history["count"].lower()
+    count = words[said] if said in words else int(said)
+    per_year = {"year": 1, "month": 12, "week": 52}
+    return count / per_year[history["unit"].lower().rstrip("s")]

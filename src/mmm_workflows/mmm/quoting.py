@@ -1,0 +1,71 @@
+"""Where a quote stands in a page, and the sentences that a page is made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from mmm_workflows.mmm.quoted_numbers import NUMBER
+
+_SPACES: Final = re.compile(r"\s+")
+_PARAGRAPH: Final = re.compile(r"\n\s*\n")
+_SENTENCE_END: Final = re.compile(r"(?<=[.!?])[\"”\u2019)]?\s+(?=[\"“\u2018(]?[A-ZÄÖÜ€$£\d])")
+_ABBREVIATION: Final = re.compile(
+    r"(?:\b(?:e\.g|i\.e|vs|approx|ca|no|fig|al|z\.\s?B|bzw|inkl|etc|Dr|Mr|Mrs|St|Inc|Ltd|Co)"
+    r"|\b[A-Z])\.$"
+)
+_WORD: Final = re.compile(r"\w+(?:['\u2019-]\w+)*")
+
+
+def one_line(text: str) -> str:
+    """The text with each run of white space as one space: all that quotes may differ by."""
+    return _SPACES.sub(" ", text).strip()
+
+
+def find_quote(quote: str, text: str) -> tuple[int, int] | None:
+    """The first span of a text that reads like the quote but for white space; None without one.
+
+    A span that begins or ends inside a word or a number is none: ``3.2`` does not stand in 13.25.
+    """
+    words = one_line(quote).split(" ")
+    if not words[0]:
+        return None
+    pattern = re.compile(r"\s+".join(re.escape(word) for word in words))
+    tokens = None
+    for match in pattern.finditer(text):
+        tokens = tokens or _tokens(text)
+        if not any(a < edge < b for a, b in tokens for edge in match.span()):
+            return match.span()
+    return None
+
+
+def sentences(text: str) -> Iterator[tuple[int, int]]:
+    """The spans of the sentences of a text; a heading or list entry counts as one."""
+    for start, end in _parts(text, _PARAGRAPH, 0, len(text)):
+        cut = start
+        for match in _SENTENCE_END.finditer(text, start, end):
+            if _ABBREVIATION.search(text[cut : match.start()]):
+                continue
+            yield cut, match.start() + len(match.group().rstrip())
+            cut = match.end()
+        if text[cut:end].strip():
+            yield cut, end
+
+
+def sentences_around(text: str, start: int, end: int) -> str:
+    """The sentences that a span lies in, on one line."""
+    touched = [(a, b) for a, b in sentences(text) if a < end and start < b]
+    return one_line(text[touched[0][0] : touched[-1][1]]) if touched else ""
+
+
+def _parts(text: str, gap: re.Pattern[str], start: int, end: int) -> Iterator[tuple[int, int]]:
+    cut = start
+    for match in gap.finditer(text, start, end):
+        yield cut, match.start()
+        cut = match.end()
+    yield cut, end
+
+
+def _tokens(text: str) -> list[tuple[int, int]]:
+    return [m.span() for pattern in (_WORD, NUMBER) for m in pattern.finditer(text)]
