@@ -93,6 +93,12 @@ DRIVER_REASONS: Final[dict[str, tuple[str, str]]] = {
 DEFAULT_DRIVER_REASON: Final = ("either", "it moves demand whether or not media runs")
 # A page that says "app" once is not about apps.
 MENTIONS_FROM: Final = 2
+_WORDS: Final = {
+    category.name: re.compile(
+        rf"\b(?:{'|'.join(re.escape(word) for word in category.words)})s?\b", re.IGNORECASE
+    )
+    for category in CATEGORIES
+}
 
 
 def category_of(text: str) -> str | None:
@@ -101,13 +107,7 @@ def category_of(text: str) -> str | None:
     Returns:
         None when no category is named often enough, or two equally often.
     """
-    counts = {
-        category.name: sum(
-            len(re.findall(rf"\b{re.escape(word)}s?\b", text, re.IGNORECASE))
-            for word in category.words
-        )
-        for category in CATEGORIES
-    }
+    counts = {name: len(words.findall(text)) for name, words in _WORDS.items()}
     most = max(counts.values())
     leaders = [name for name, count in counts.items() if count == most]
     return leaders[0] if most >= MENTIONS_FROM and len(leaders) == 1 else None

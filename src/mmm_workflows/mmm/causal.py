@@ -150,13 +150,14 @@ def _adjustment(net: nx.DiGraph, graph: CausalGraph, channel: str, target: str) 
         return Adjustment(
             channel=channel, target=target, control_for=chosen, identified=True, why=why
         )
-    hidden = [u for u in graph.unobserved if u in doors and channel in nx.descendants(doors, u)
-              and target in nx.descendants(doors, u)]  # fmt: skip
-    best = tuple(sorted(v for v in allowed if _role(net, v, channel, target) == "confounder"))
+    best = {v for v in allowed if _role(net, v, channel, target) == "confounder"}
+    hidden = [u for u in graph.unobserved if u in doors
+              and not nx.is_d_separator(doors, {channel}, {u}, best)
+              and not nx.is_d_separator(doors, {u}, {target}, best)]  # fmt: skip
     return Adjustment(
         channel=channel,
         target=target,
-        control_for=best,
+        control_for=tuple(sorted(best)),
         identified=False,
         why=f"no observed variable closes the back door through {', '.join(sorted(hidden))}; an "
         "experiment would",

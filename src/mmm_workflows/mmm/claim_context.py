@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from mmm_workflows.mmm.categories import category_of
 from mmm_workflows.mmm.countries import EUROPE, countries_in, geography_in
 from mmm_workflows.mmm.pages import Page
 
@@ -34,55 +36,76 @@ _YEAR: Final = r"(?:19|20)\d\d"
 _YEARS: Final = re.compile(
     rf"(?<![\d.,€$£])(?P<first>{_YEAR})"
     rf"(?:\s?(?:-|\u2013|to|and|bis|und|through)\s?(?P<last>{_YEAR}))?(?![\d.,]?\d|\s?[%€$£])",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 
 
-def geography_of(page: Page, quote: str, wanted: str | None = None) -> str | None:
-    """The country of the quote, else the only one the page names; what is wanted if it is named."""
+@dataclass(frozen=True)
+class PageFacts:
+    """What a page names as a whole, read once for all of its claims.
+
+    Attributes:
+        places: The countries and regions, by their plain names.
+        periods: The years and spans of years, as ``2019`` and ``2019-2021``.
+        category: The category that the page is about, if it is about one.
+    """
+
+    places: frozenset[str]
+    periods: frozenset[str]
+    methods: frozenset[Method]
+    category: str | None
+    year_read: int
+
+    def geography(self, quote: str, wanted: str | None) -> str | None:
+        """The country of the quote, else the only place of the page; what is wanted if named."""
+        said = _places(quote)
+        if wanted is not None:
+            return wanted if wanted in self.places else None
+        return _only(said or self.places)
+
+    def period(self, quote: str, wanted: str | None) -> str | None:
+        """The years of the quote, else the only span of the page; never after it was read."""
+        if wanted is not None:
+            found: str | None = wanted if wanted in self.periods else None
+        else:
+            spans = frozenset(p for p in self.periods if "-" in p)
+            found = _only(_periods(quote) or spans)
+        return found if found is not None and int(found[-4:]) <= self.year_read else None
+
+    def method(self, quote: str, wanted: Method | None) -> Method:
+        """The method that the quote names, else the only one that the page names."""
+        if wanted is not None:
+            return wanted if wanted in self.methods else Method.UNKNOWN
+        return _only(_methods(quote) or self.methods) or Method.UNKNOWN
+
+
+def facts_of(page: Page) -> PageFacts:
+    """What a page names in its title and text; its periods and methods in the text alone."""
     whole = f"{page.title}\n{page.text}"
-    if wanted is not None:
-        names = {c.name for c in countries_in(whole)} | {geography_in(whole)}
-        return wanted if wanted in names else None
-    for text in (quote, whole):
-        found = countries_in(text)
-        if len(found) == 1:
-            return found[0].name
-        if found:
-            return None
-    return EUROPE if geography_in(whole) == EUROPE else None
+    return PageFacts(
+        places=_places(whole),
+        periods=_periods(page.text),
+        methods=_methods(page.text),
+        category=category_of(whole),
+        year_read=page.fetched_at.year,
+    )
 
 
-def period_of(page: Page, quote: str, wanted: str | None = None) -> str | None:
-    """The years of the quote, else the only span of years of the page; never after it was read."""
-    if wanted is not None:
-        found = {p for p, _ in _periods(page.text)}
-        return wanted if wanted in found and _is_past(wanted, page) else None
-    said = {p for p, _ in _periods(quote)}
-    if not said:
-        said = {p for p, is_span in _periods(page.text) if is_span}
-    only = said.pop() if len(said) == 1 else None
-    return only if only is not None and _is_past(only, page) else None
+def _places(text: str) -> frozenset[str]:
+    countries = frozenset(c.name for c in countries_in(text))
+    return countries or (frozenset({EUROPE}) if geography_in(text) == EUROPE else frozenset())
 
 
-def method_of(page: Page, quote: str, wanted: Method | None = None) -> Method:
-    """The method that the quote names, else the only one that the page names."""
-    named = {m for m, words in _METHODS.items() if words.search(page.text)}
-    if wanted is not None:
-        return wanted if wanted in named else Method.UNKNOWN
-    said = {m for m, words in _METHODS.items() if words.search(quote)} or named
-    return said.pop() if len(said) == 1 else Method.UNKNOWN
+def _methods(text: str) -> frozenset[Method]:
+    return frozenset(m for m, words in _METHODS.items() if words.search(text))
 
 
-def _periods(text: str) -> list[tuple[str, bool]]:
-    """The years of a text as ``2019`` or ``2019-2021``, and whether each is a span."""
-    found = []
-    for match in _YEARS.finditer(text):
-        first, last = match["first"], match["last"]
-        is_span = last is not None and last > first
-        found.append((f"{first}-{last}" if is_span else first, is_span))
-    return found
+def _periods(text: str) -> frozenset[str]:
+    return frozenset(
+        f"{m['first']}-{m['last']}" if m["last"] and m["last"] > m["first"] else m["first"]
+        for m in _YEARS.finditer(text)
+    )
 
 
-def _is_past(period: str, page: Page) -> bool:
-    return int(period[-4:]) <= page.fetched_at.year
+def _only[T](found: frozenset[T]) -> T | None:
+    return next(iter(found)) if len(found) == 1 else None

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from mmm_workflows.errors import MMMError
-from mmm_workflows.mmm.claims import MAX_QUOTE_CHARACTERS, Claim, ProposedClaim, make_claim
-from mmm_workflows.mmm.hostile import addresses_a_program
+from mmm_workflows.mmm.claims import (
+    MAX_QUOTE_CHARACTERS,
+    CheckedPage,
+    Claim,
+    ProposedClaim,
+    check_page,
+    make_claim,
+)
 from mmm_workflows.mmm.pages import Page
-from mmm_workflows.mmm.quoted_numbers import decimal_mark
-from mmm_workflows.mmm.quoting import one_line, sentences
+from mmm_workflows.mmm.quoting import one_line
 from mmm_workflows.mmm.readings import readings_of
 from mmm_workflows.mmm.source_tiers import KNOWN_HOSTS, SourceTier
 
@@ -31,18 +36,31 @@ def read_claims(page: Page, *, hosts: Mapping[str, SourceTier] = KNOWN_HOSTS) ->
 
     A page that speaks to a program gives none.
     """
-    said = addresses_a_program(f"{page.title}\n{page.text}")
-    if said is not None:
-        return PageReading((), (f"The page speaks to a program ({said!r}); none of it is used.",))
+    try:
+        checked = check_page(page, hosts=hosts)
+    except MMMError as error:
+        return PageReading((), (error.message,))
     claims: dict[str, Claim] = {}
     refused: list[str] = []
-    mark = decimal_mark(page.text)
-    for start, end in sentences(page.text):
-        sentence = one_line(page.text[start:end])
+    for proposed in _proposals(checked):
+        try:
+            claim = make_claim(checked, proposed)
+        except MMMError as error:
+            refused.append(error.message)
+            continue
+        claims.setdefault(claim.claim_id, claim)
+        if len(claims) == MAX_CLAIMS_PER_PAGE:
+            break
+    return PageReading(tuple(claims.values()), tuple(refused))
+
+
+def _proposals(checked: CheckedPage) -> Iterator[ProposedClaim]:
+    for start, end in checked.sentences:
+        sentence = one_line(checked.page.text[start:end])
         if len(sentence) > MAX_QUOTE_CHARACTERS:
             continue
-        for reading in readings_of(sentence, mark):
-            proposed = ProposedClaim(
+        for reading in readings_of(sentence, checked.decimals):
+            yield ProposedClaim(
                 quote=sentence,
                 kpi=reading.kpi,
                 channel=reading.channel,
@@ -50,10 +68,3 @@ def read_claims(page: Page, *, hosts: Mapping[str, SourceTier] = KNOWN_HOSTS) ->
                 value_to=reading.value_to,
                 unit=reading.unit,
             )
-            try:
-                claim = make_claim(page, proposed, hosts=hosts)
-            except MMMError as error:
-                refused.append(error.message)
-                continue
-            claims.setdefault(claim.claim_id, claim)
-    return PageReading(tuple(claims.values())[:MAX_CLAIMS_PER_PAGE], tuple(refused))

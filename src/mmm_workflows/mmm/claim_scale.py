@@ -38,51 +38,61 @@ class Plain(Value):
 
 def plain(claim: Claim) -> Plain | str:
     """A claim's figure as ROAS, elasticity or weekly carry-over; else why it cannot be one."""
+    made = converted(claim)
+    if isinstance(made, str):
+        return made
+    least, most = _RANGES[made.quantity]
+    if not least <= made.low <= made.high <= most:
+        return f"{made.low:.3g} to {made.high:.3g} is no usual {made.quantity.replace('_', '-')}"
+    return made
+
+
+def converted(claim: Claim) -> Plain | str:
+    """As ``plain``, also for a figure that is no usual one, such as a negative elasticity."""
     if claim.value is None:
         return f"a claim about {claim.kpi.replace('_', '-')} without a figure gives no prior"
     low, high = claim.value, claim.value if claim.value_to is None else claim.value_to
     match claim.kpi:
         case Kpi.ROAS | Kpi.ROI:
-            made = _roas(claim, low, high)
+            return _roas(claim, low, high)
         case Kpi.ELASTICITY:
-            made = Plain(quantity="elasticity", low=low, high=high)
+            return Plain(quantity="elasticity", low=low, high=high)
         case Kpi.CARRY_OVER:
-            made = _carry_over(claim, low, high)
+            return _carry_over(claim, low, high)
         case Kpi.HALF_LIFE:
-            made = _half_life(claim, low, high)
+            return _half_life(claim, low, high)
         case _:
-            made = f"a {claim.kpi} is no quantity that a prior is put on"
-    return _within(made)
+            return f"a {claim.kpi} is no quantity that a prior is put on"
 
 
 def _roas(claim: Claim, low: float, high: float) -> Plain | str:
     if claim.is_profit:
         return "a return in profit is no revenue per spend while the margin is not known"
-    converted = []
+    steps = []
     if claim.unit is Unit.PERCENT:
         low, high = low / 100, high / 100
-        converted.append("percent by 100")
+        steps.append("percent by 100")
     if claim.kpi is Kpi.ROI:
         if not claim.is_net:
             return "the source does not say whether its ROI is net of the spend"
         low, high = low + 1, high + 1
-        converted.append("ROAS = net ROI + 1")
+        steps.append("ROAS = net ROI + 1")
     elif claim.is_net:
         return "a ROAS that is called net may be a net return, which is one less"
-    return Plain(quantity="roas", low=low, high=high, converted=", ".join(converted))
+    return Plain(quantity="roas", low=low, high=high, converted=", ".join(steps))
 
 
 def _carry_over(claim: Claim, low: float, high: float) -> Plain | str:
     if claim.per not in WEEKS:
         return "the source does not say for which period its carry-over is"
-    converted = []
+    steps = []
     if claim.unit is Unit.PERCENT:
         low, high = low / 100, high / 100
-        converted.append("percent by 100")
+        steps.append("percent by 100")
     if claim.per is not Unit.WEEKS:
         low, high = (a ** (1 / WEEKS[claim.per]) for a in (low, high))
-        converted.append(f"per {claim.per} to per week as alpha ** (1 / {WEEKS[claim.per]:.3g})")
-    return Plain(quantity="carry_over", low=low, high=high, converted=", ".join(converted))
+        steps.append(f"per {claim.per} to per week as alpha ** (1 / {WEEKS[claim.per]:.3g})")
+    return Plain(quantity="carry_over", low=low, high=high, converted=", ".join(steps))
 
 
 def _half_life(claim: Claim, low: float, high: float) -> Plain | str:
@@ -95,15 +105,6 @@ def _half_life(claim: Claim, low: float, high: float) -> Plain | str:
         high=high,
         converted=f"alpha = 0.5 ** (1 / half-life in weeks), from {claim.unit}",
     )
-
-
-def _within(made: Plain | str) -> Plain | str:
-    if isinstance(made, str):
-        return made
-    least, most = _RANGES[made.quantity]
-    if not least <= made.low <= made.high <= most:
-        return f"{made.low:.3g} to {made.high:.3g} is no usual {made.quantity.replace('_', '-')}"
-    return made
 
 
 def to_line(quantity: Quantity, value: float) -> float:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from mmm_workflows.mmm.channel_words import channels_in
 from mmm_workflows.mmm.hostile import addresses_a_program, has_hidden_characters, has_link
-from mmm_workflows.mmm.readings import ALL_MEDIA, Kpi, Reading, Unit
+from mmm_workflows.mmm.readings import ALL_MEDIA, CHANGE, NOT_STATED, Kpi, Reading, Unit
 
 MAX_STATEMENT_CHARACTERS: Final = 200
 KPI_NAMES: Final = {
@@ -56,6 +57,11 @@ def why_no_statement(statement: str, quote: str) -> str | None:
         return "holds an address, markup or characters that do not show"
     if addresses_a_program(statement):
         return "speaks to a program"
+    if NOT_STATED.search(statement) or CHANGE.search(statement):
+        return "denies, doubts or compares, which its quote does not"
+    others = set(channels_in(statement)) - set(channels_in(quote))
+    if others:
+        return f"speaks of {', '.join(sorted(others))}, which the quote does not"
     new = figures_of(statement) - figures_of(quote)
     if new:
         return f"has {', '.join(sorted(new))}, which the quote does not have"

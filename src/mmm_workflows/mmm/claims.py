@@ -5,24 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from pydantic import Field, model_validator
 
 from mmm_workflows.errors import MMMError
-from mmm_workflows.mmm.categories import category_of
-from mmm_workflows.mmm.claim_context import Method, geography_of, method_of, period_of
+from mmm_workflows.mmm.claim_context import Method, PageFacts, facts_of
 from mmm_workflows.mmm.claim_statements import state, why_no_statement
 from mmm_workflows.mmm.hostile import addresses_a_program, has_hidden_characters, has_link
 from mmm_workflows.mmm.pages import Page, WebRecord, text_sha256
-from mmm_workflows.mmm.quoted_numbers import decimal_mark
-from mmm_workflows.mmm.quoting import find_quote, one_line, sentences_around
+from mmm_workflows.mmm.quoted_numbers import DecimalMark, decimal_mark
+from mmm_workflows.mmm.quoting import find_quote, one_line, sentences, sentences_around
 from mmm_workflows.mmm.readings import NOT_STATED, Kpi, Reading, Unit, readings_of
 from mmm_workflows.mmm.source_tiers import KNOWN_HOSTS, SourceTier, tier_of
 
 MAX_QUOTE_CHARACTERS: Final = 300
 MAX_URL_CHARACTERS: Final = 2000
+MAX_TITLE_CHARACTERS: Final = 300
 
 
 class ProposedClaim(WebRecord):
@@ -92,41 +93,75 @@ class Claim(WebRecord):
         return self
 
 
-def make_claim(
-    page: Page, proposed: ProposedClaim, *, hosts: Mapping[str, SourceTier] = KNOWN_HOSTS
-) -> Claim:
-    """The claim that a page makes, once every part of it was found in the page.
+@dataclass(frozen=True)
+class CheckedPage:
+    """A page that claims can be made from, with what it says as a whole; ``check_page`` makes it."""
 
-    White space aside, the quote must stand in ``page.text``; it must say, in one possible reading,
-    the proposed KPI, channel, figure and unit; the sentence around it must not turn that around.
+    page: Page
+    tier: SourceTier
+    facts: PageFacts
+    decimals: DecimalMark | None
+    sentences: tuple[tuple[int, int], ...]
+
+
+def check_page(page: Page, *, hosts: Mapping[str, SourceTier] = KNOWN_HOSTS) -> CheckedPage:
+    """The page, ready for ``make_claim``.
 
     Args:
         page: The page as it was read.
-        proposed: What it is said to say.
         hosts: The tiers of hosts, such as the operator's own sources.
+
+    Raises:
+        MMMError: The page has changed, has no address that can be cited, or speaks to a program
+            (``claim_invalid``).
+    """
+    if text_sha256(page.text) != page.sha256:
+        raise _refused("The page's text has changed since its hash was taken. Read it again.")
+    if not page.final_url.startswith(("http://", "https://")):
+        raise _refused(f"A page at {page.final_url[:80]!r} cannot be cited; http(s) can.")
+    if len(page.final_url) > MAX_URL_CHARACTERS:
+        raise _refused(f"The page's address is longer than {MAX_URL_CHARACTERS} characters.")
+    said = addresses_a_program(f"{page.title}\n{page.text}")
+    if said is not None:
+        raise _refused(f"The page speaks to a program ({said!r}), so nothing of it is evidence.")
+    return CheckedPage(
+        page=page,
+        tier=tier_of(page.final_url, page.title, hosts),
+        facts=facts_of(page),
+        decimals=decimal_mark(page.text),
+        sentences=tuple(sentences(page.text)),
+    )
+
+
+def make_claim(checked: CheckedPage, proposed: ProposedClaim) -> Claim:
+    """The claim that a page makes, once every part of it was found in the page.
+
+    White space aside, the quote must stand in the page's text; it must say, in the one possible
+    reading, the proposed KPI, channel, figure and unit; the sentence around it must not turn that
+    around.
 
     Raises:
         MMMError: Something is not in the page or not in the quote (``claim_invalid``).
     """
-    _check_page(page)
+    page, facts = checked.page, checked.facts
     quote = one_line(proposed.quote)
-    span = _check_quote(page, quote)
-    reading = _check_reading(page, quote, proposed)
+    span = _check_quote(checked, quote)
+    reading = _check_reading(checked, quote, proposed)
     statement = proposed.statement or state(reading)
     if proposed.statement is not None and (reason := why_no_statement(statement, quote)):
         raise _refused(f"The statement {statement[:80]!r} {reason}.")
     body = {
         **reading.model_dump(),
-        "statement": one_line(statement),
+        "statement": statement,
         "quote": quote,
         "page_sha256": page.sha256,
         "span": span,
-        "geography": _checked(geography_of(page, quote, proposed.geography), proposed.geography),
-        "category": category_of(f"{page.title}\n{page.text}"),
-        "period": _checked(period_of(page, quote, proposed.period), proposed.period),
-        "method": _checked(method_of(page, quote, proposed.method), proposed.method),
-        "tier": tier_of(page.final_url, page.title, hosts),
-        "title": one_line(page.title),
+        "geography": _checked(facts.geography(quote, proposed.geography), proposed.geography),
+        "category": facts.category,
+        "period": _checked(facts.period(quote, proposed.period), proposed.period),
+        "method": _checked(facts.method(quote, proposed.method), proposed.method),
+        "tier": checked.tier,
+        "title": one_line(page.title)[:MAX_TITLE_CHARACTERS],
         "url": page.final_url,
         "fetched_at": page.fetched_at,
     }
@@ -146,38 +181,26 @@ def verify_claim(claim: Claim, page: Page) -> None:
         raise _refused(f"The claim {claim.claim_id} does not stand in the page {page.final_url!r}.")
 
 
-def _check_page(page: Page) -> None:
-    if text_sha256(page.text) != page.sha256:
-        raise _refused("The page's text has changed since its hash was taken. Read it again.")
-    if not page.final_url.startswith(("http://", "https://")):
-        raise _refused(f"A page at {page.final_url[:80]!r} cannot be cited; http(s) can.")
-    if len(page.final_url) > MAX_URL_CHARACTERS:
-        raise _refused(f"The page's address is longer than {MAX_URL_CHARACTERS} characters.")
-    said = addresses_a_program(f"{page.title}\n{page.text}")
-    if said is not None:
-        raise _refused(f"The page speaks to a program ({said!r}), so nothing of it is evidence.")
-
-
-def _check_quote(page: Page, quote: str) -> tuple[int, int]:
+def _check_quote(checked: CheckedPage, quote: str) -> tuple[int, int]:
     if not quote or len(quote) > MAX_QUOTE_CHARACTERS:
         raise _refused(f"A quote has 1 to {MAX_QUOTE_CHARACTERS} characters, not {len(quote)}.")
     if has_hidden_characters(quote) or has_link(quote):
         raise _refused("The quote holds an address or characters that do not show.")
-    span = find_quote(quote, page.text)
+    text = checked.page.text
+    span = find_quote(quote, text)
     if span is None:
         raise _refused(
             f"The quote {quote[:80]!r} does not stand in the page. Copy it word by word."
         )
-    around = sentences_around(page.text, *span)
-    if NOT_STATED.search(around):
+    if NOT_STATED.search(sentences_around(text, checked.sentences, span)):
         raise _refused(
             f"The sentence around {quote[:80]!r} denies it or puts it under a condition."
         )
     return span
 
 
-def _check_reading(page: Page, quote: str, proposed: ProposedClaim) -> Reading:
-    readings = readings_of(quote, decimal_mark(page.text))
+def _check_reading(checked: CheckedPage, quote: str, proposed: ProposedClaim) -> Reading:
+    readings = readings_of(quote, checked.decimals)
     wanted = (proposed.kpi, proposed.channel, proposed.value, proposed.value_to, proposed.unit)
     for reading in readings:
         if (reading.kpi, reading.channel, reading.value, reading.value_to, reading.unit) == wanted:

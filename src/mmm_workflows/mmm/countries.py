@@ -47,12 +47,12 @@ COUNTRIES: Final = (
 )  # fmt: skip
 
 
-def _pattern(word: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
-
-
 # "US" in lower case is a pronoun, and "Latin American" is no country: names count as written.
-_WORDS: Final = tuple((_pattern(w), w, c) for c in COUNTRIES for w in (*c.names, *c.adjectives))
+_WORDS: Final = {word: c for c in COUNTRIES for word in (*c.names, *c.adjectives)}
+_ANY: Final = re.compile(
+    rf"(?<!\w)(?:{'|'.join(re.escape(w) for w in sorted(_WORDS, key=len, reverse=True))})(?!\w)"
+)
+_EUROPE: Final = re.compile(rf"\b{EUROPE}\b")
 _NOT_A_COUNTRY: Final = re.compile(
     r"\b(?:North|South|Latin|Central|Pan)[- ]American?\b|\bNew South Wales\b"
 )
@@ -71,13 +71,11 @@ def countries_in(text: str) -> tuple[Country, ...]:
 def geography_in(text: str) -> str | None:
     """The first country or region that a text names, by the name it uses; "French" is France."""
     found = [(at, w if w in c.names else c.name) for at, w, c in _mentions(text)]
-    region = _pattern(EUROPE).search(text)
+    region = _EUROPE.search(text)
     found += [(region.start(), EUROPE)] if region else []
     return min(found)[1] if found else None
 
 
 def _mentions(text: str) -> list[tuple[int, str, Country]]:
     plain = _NOT_A_COUNTRY.sub(lambda m: " " * len(m.group()), text)
-    found = [(m.start(), word, country) for pattern, word, country in _WORDS
-             for m in pattern.finditer(plain)]  # fmt: skip
-    return sorted(found, key=lambda mention: (mention[0], mention[1]))
+    return [(m.start(), m.group(), _WORDS[m.group()]) for m in _ANY.finditer(plain)]

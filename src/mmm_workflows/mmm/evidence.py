@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Final
 
-from mmm_workflows.mmm.claim_scale import Plain, plain
+from mmm_workflows.mmm.claim_scale import Plain, converted
 from mmm_workflows.mmm.claim_statements import KPI_NAMES
 from mmm_workflows.mmm.claims import Claim
 from mmm_workflows.mmm.markdown import escaped, link
@@ -57,7 +57,7 @@ def find_conflicts(claims: Sequence[Claim]) -> tuple[tuple[Claim, ...], ...]:
     for claim in _ordered(claims):
         if claim.value is None:
             continue
-        made = plain(claim)
+        made = converted(claim)
         if isinstance(made, Plain):
             groups[claim.channel, made.quantity].append((claim, made.low, made.high))
         else:

@@ -11,8 +11,13 @@ from typing import Final
 _TO_A_PROGRAM: Final = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        r"\b(?:ignore|disregard|forget|override|bypass)\b.{0,40}\b(?:previous|prior|above|earlier|"
-        r"preceding|foregoing|system|all other)\b",
+        # In the middle of a sentence readers may forget earlier ads; an order names what to forget,
+        # or opens the sentence.
+        r"\b(?:ignore|disregard|forget|override|bypass)\b.{0,30}\b(?:previous|prior|above|earlier|"
+        r"preceding|foregoing|system|all other|your)\b.{0,20}\b(?:instruction|prompt|message|rule"
+        r"|direction|command|context|guideline|source|claim|evidence)s?\b",
+        r"(?:^|[.!?:;*\n]\s?|\bplease )(?:ignore|disregard|forget)\s(?:all |any |the |everything )*"
+        r"(?:previous|prior|above|earlier|preceding|foregoing)\b",
         r"\b(?:ignorier\w*|vergiss|missachte\w*)\b.{0,40}\b(?:vorherig|bisherig|obig|früher|alle)\w*",
         r"\b(?:ignore[zr]?|oublie[zr]?)\b.{0,40}\b(?:précédent|instructions)\w*",
         r"\b(?:system|developer) (?:prompt|message)\b",
@@ -23,7 +28,7 @@ _TO_A_PROGRAM: Final = tuple(
         r".{0,20}\b(?:ai|llms?|language models?|assistants?|agents?|crawlers?|bots?|chatbots?)\b",
         r"\bas an? (?:ai|language model|assistant)\b",
         r"<\|?/?(?:im_start|im_end|system|endoftext|inst)\|?>|\[/?INST\]",
-        r"(?:^|\n)\s*(?:system|assistant|user|human)\s*:",
+        r"(?:^|\n) ?(?:system|assistant|user|human)\s*:",
         r"\b(?:do not|don't|never) (?:cite|mention|reveal|tell|report)\b.{0,40}\b(?:user|reader|source"
         r"|other)s?\b",
     )
@@ -51,7 +56,7 @@ def has_link(text: str) -> bool:
 
 
 def without_links(text: str) -> str:
-    """The text on one line without the addresses in it."""
+    """The text on one line without the addresses in it; for short texts, such as titles."""
     return " ".join(_LINK.sub(" ", unicodedata.normalize("NFKC", text)).split())
 
 

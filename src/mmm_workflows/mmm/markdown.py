@@ -23,7 +23,7 @@ def escaped(text: str) -> str:
 
 def title_of(title: str) -> str:
     """A page's title without addresses, shortened and escaped; never empty."""
-    plain = without_links(title)
+    plain = without_links(title[:1000])
     short = plain if len(plain) <= MAX_TITLE_CHARACTERS else f"{plain[:MAX_TITLE_CHARACTERS]}..."
     return escaped(short) or "untitled"
 

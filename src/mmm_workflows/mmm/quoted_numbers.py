@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+# A double holds no more digits than this.
+MAX_CHARACTERS: Final = 20
 _DIGITS: Final = r"(?>\d+(?:[.,'\u2019\u00a0\u202f]\d+)*)"
 _MINUS: Final = r"(?:(?<![\w.,)])[-\u2212](?=\d))?"
 # A digit inside a name, as the 2 of B2B, is no number; the x of 3.2x is its mark.
@@ -81,6 +83,8 @@ def read_number(written: str, mark: DecimalMark | None) -> float | None:
     digits = re.sub("[\u2019\u00a0\u202f]", "'", written.lstrip("-\u2212"))
     used = _sure_mark(digits) or mark
     marks = [c for c in digits if not c.isdigit()]
+    if len(digits) > MAX_CHARACTERS:
+        return None
     if not marks:
         return sign * float(digits)
     if used is None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from mmm_workflows.mmm.quoted_numbers import NUMBER
@@ -16,6 +17,8 @@ _ABBREVIATION: Final = re.compile(
     r"|\b[A-Z])\.$"
 )
 _WORD: Final = re.compile(r"\w+(?:['\u2019-]\w+)*")
+
+_LONGEST_WORD: Final = 60
 
 
 def one_line(text: str) -> str:
@@ -32,10 +35,8 @@ def find_quote(quote: str, text: str) -> tuple[int, int] | None:
     if not words[0]:
         return None
     pattern = re.compile(r"\s+".join(re.escape(word) for word in words))
-    tokens = None
     for match in pattern.finditer(text):
-        tokens = tokens or _tokens(text)
-        if not any(a < edge < b for a, b in tokens for edge in match.span()):
+        if not any(_is_inside_a_word(text, edge) for edge in match.span()):
             return match.span()
     return None
 
@@ -45,7 +46,7 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
     for start, end in _parts(text, _PARAGRAPH, 0, len(text)):
         cut = start
         for match in _SENTENCE_END.finditer(text, start, end):
-            if _ABBREVIATION.search(text[cut : match.start()]):
+            if _ABBREVIATION.search(text[max(cut, match.start() - 8) : match.start()]):
                 continue
             yield cut, match.start() + len(match.group().rstrip())
             cut = match.end()
@@ -53,10 +54,11 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
             yield cut, end
 
 
-def sentences_around(text: str, start: int, end: int) -> str:
-    """The sentences that a span lies in, on one line."""
-    touched = [(a, b) for a, b in sentences(text) if a < end and start < b]
-    return one_line(text[touched[0][0] : touched[-1][1]]) if touched else ""
+def sentences_around(text: str, spans: Sequence[tuple[int, int]], span: tuple[int, int]) -> str:
+    """The sentences that a span lies in, on one line; ``spans`` are all of the text, in order."""
+    first = max(bisect_right(spans, (span[0], len(text))) - 1, 0)
+    last = max(bisect_left(spans, (span[1], 0)) - 1, first)
+    return one_line(text[spans[first][0] : spans[last][1]])
 
 
 def _parts(text: str, gap: re.Pattern[str], start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -67,5 +69,11 @@ def _parts(text: str, gap: re.Pattern[str], start: int, end: int) -> Iterator[tu
     yield cut, end
 
 
-def _tokens(text: str) -> list[tuple[int, int]]:
-    return [m.span() for pattern in (_WORD, NUMBER) for m in pattern.finditer(text)]
+def _is_inside_a_word(text: str, edge: int) -> bool:
+    start = max(edge - _LONGEST_WORD, 0)
+    near = text[start : edge + _LONGEST_WORD]
+    return any(
+        start + m.start() < edge < start + m.end()
+        for pattern in (_WORD, NUMBER)
+        for m in pattern.finditer(near)
+    )

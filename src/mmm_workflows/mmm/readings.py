@@ -97,7 +97,7 @@ NOT_STATED: Final = re.compile(
     r"|ziel\w*|angenommen)\b|\btarget(?:s|ed|ing)? (?:an? )?(?:roas|roi|of)\b|\?",
     re.IGNORECASE,
 )
-_CHANGE: Final = re.compile(
+CHANGE: Final = re.compile(
     r"\b(?:ris(?:e|en|es|ing)|rose|grew|grow\w*|increas\w*|improv\w*|(?:up)?lift\w*|fell|fall\w*"
     r"|drop\w*|declin\w*|decreas\w*|reduc\w*|doubl\w*|tripl\w*|halv\w*|gain\w*|higher|lower|differ\w*"
     r"|stieg|sank|gestiegen|erhöh\w*|verbesser\w*)\b",
@@ -170,7 +170,7 @@ def readings_of(sentence: str, mark: DecimalMark | None = None) -> tuple[Reading
     with_figure = [k for k in named if k not in _WITHOUT_FIGURE]
     if not with_figure:
         return _qualitative(sentence, named)
-    is_level = not _CHANGE.search(sentence) and not _BOUND.search(sentence)
+    is_level = not CHANGE.search(sentence) and not _BOUND.search(sentence)
     if figures is None or not is_level:
         return ()
     fitting = [k for k in with_figure if figures and all(_fits(k, f, sentence) for f in figures)]

@@ -5,8 +5,15 @@ from __future__ import annotations
 import pytest
 
 from mmm_workflows.errors import SpecError
-from mmm_workflows.mmm.plan import read_plan
-from mmm_workflows.mmm.planning import find_category, propose_plan, revise_plan
+from mmm_workflows.mmm.plan import PlannedPrior, read_plan
+from mmm_workflows.mmm.planning import (
+    KnownData,
+    add_evidence,
+    describe_plan,
+    find_category,
+    propose_plan,
+    revise_plan,
+)
 
 
 @pytest.mark.parametrize(
@@ -79,3 +86,73 @@ def test_an_unknown_field_of_a_plan_is_named() -> None:
     with pytest.raises(SpecError, match=r"chanels.*Known fields are objective") as caught:
         read_plan({"chanels": []})
     assert caught.value.code == "plan_invalid"
+
+
+def test_a_plan_has_expectations_seasons_holidays_and_risks_that_are_defaults() -> None:
+    plan = propose_plan("How do TV and search drive sales of our snack brand in Germany?").plan
+    by_name = {c.name: c for c in plan.channels}
+    assert by_name["Search"].set_by == "demand"
+    assert by_name["TV"].adstock is not None and by_name["TV"].adstock.basis == "default"
+    assert by_name["Search"].saturation is not None
+    assert by_name["Search"].saturation.onset == "early"
+    assert plan.seasonality is not None and plan.seasonality.peaks == ("July", "December")
+    assert "German Unity Day" in {h.name for h in plan.holidays}
+    kinds = {r.kind for r in plan.risks}
+    assert {"demand_driven_channel", "mediated_channel", "budgets_move_together",
+            "one_national_series", "promotions_with_media"} <= kinds  # fmt: skip
+    assert not {"unknown_country", "short_history"} & kinds
+    assert all(r.what and r.why and r.action for r in plan.risks)
+    assert read_plan(plan.model_dump(mode="json")) == plan
+
+
+def test_columns_that_media_moves_are_planned_as_what_not_to_control_for() -> None:
+    known = KnownData(
+        target="Revenue", channels=["TV_Spend"], controls=["Price", "Website_Visits"],
+        years=1.2, geographies=12,
+    )  # fmt: skip
+    plan = propose_plan("How does media work?", known=known).plan
+    assert {c.name: c.role for c in plan.controls} == {
+        "Price": "confounder",
+        "Website_Visits": "mediator",
+    }
+    kinds = {r.kind for r in plan.risks}
+    assert {"post_treatment_variable", "short_history", "unknown_country"} <= kinds
+    assert "one_national_series" not in kinds
+
+
+def test_earlier_plans_fill_what_the_question_and_the_data_leave_open() -> None:
+    older = propose_plan("revenue by TV and radio in France").plan
+    newer = propose_plan("How does radio drive leads?").plan
+    proposed = propose_plan("What should we do next?", earlier=[newer, older])
+    assert proposed.plan.target_variable == "Leads"
+    assert [c.name for c in proposed.plan.channels] == ["Radio"]
+    assert proposed.plan.geography == "France"
+    assert any("earlier run" in d.reason for d in proposed.decisions)
+    said = propose_plan("How does TV drive bookings in Spain?", earlier=[newer, older]).plan
+    assert (said.target_variable, said.geography) == ("Bookings", "Spain")
+    assert [c.name for c in said.channels] == ["TV"]
+
+
+def test_evidence_is_added_by_its_claims_and_a_review_keeps_it() -> None:
+    plan = propose_plan("How do TV and search drive sales?").plan
+    prior = PlannedPrior(
+        channel="TV", quantity="roas", median=2, spread=0.5, claims=("C-00000001",), why="cited"
+    )
+    with_evidence = add_evidence(plan, ["C-00000001", "C-00000002"], [prior])
+    assert with_evidence.evidence == ("C-00000001", "C-00000002")
+    revised = revise_plan(with_evidence, "sales by radio and search")
+    assert revised is not None
+    assert revised.evidence == with_evidence.evidence
+    assert revised.priors == ()
+    for wrong in (prior.model_copy(update={"channel": "OOH"}),
+                  prior.model_copy(update={"claims": ("C-9",)})):  # fmt: skip
+        with pytest.raises(ValueError, match="rests on what the plan does not have"):
+            add_evidence(plan, ["C-00000001"], [wrong])
+
+
+def test_the_description_says_whether_there_is_evidence() -> None:
+    plan = propose_plan("How does TV drive sales?").plan
+    assert describe_plan(plan, "general").startswith("No web search was made")
+    assert describe_plan(plan, "general", searched=True).startswith("No evidence found")
+    with_evidence = add_evidence(plan, ["C-00000001"])
+    assert "1 cited claims" in describe_plan(with_evidence, "general", searched=True)
