@@ -11,12 +11,22 @@ from mmm_workflows.mmm.names import SPEND_WORDS, words_of
 CHANNEL_WORDS: Final[dict[str, tuple[str, ...]]] = {
     "TV": ("tv", "television", "fernsehen", "tv-werbung", "fernsehwerbung"),
     "Radio": ("radio", "radiowerbung", "hörfunk"),
-    "OOH": ("ooh", "out of home", "out-of-home", "billboard", "billboards", "außenwerbung"),
+    "OOH": (
+        "ooh",
+        "out of home",
+        "out-of-home",
+        "billboard",
+        "billboards",
+        "außenwerbung",
+        "dooh",
+        "digital out of home",
+        "digital ooh",
+    ),
     "Print": ("print", "newspaper", "newspapers", "magazine", "magazines", "printwerbung"),
     "Search": ("search", "sea", "ppc", "google ads", "adwords", "suchmaschinenwerbung"),
     "Social": ("social", "facebook", "instagram", "tiktok", "meta"),
     "Display": ("display", "banner", "banners", "programmatic"),
-    "Online video": ("online video", "youtube", "video"),
+    "Online video": ("online video", "youtube", "video", "connected tv", "ctv", "streaming tv"),
     "Affiliate": ("affiliate", "affiliates"),
     "Digital": ("digital", "online"),
 }
@@ -24,22 +34,20 @@ CHANNEL_WORDS: Final[dict[str, tuple[str, ...]]] = {
 VAGUE: Final = "Digital"
 # "meta-analysis" is no platform.
 _NOT_AFTER: Final = r"(?!-?\s?anal)"
-_KINDS: Final = {
-    kind: re.compile(
-        rf"\b(?:{'|'.join(re.escape(w) for w in sorted(words, key=len, reverse=True))})"
-        rf"\b{_NOT_AFTER}",
-        re.IGNORECASE,
-    )
-    for kind, words in CHANNEL_WORDS.items()
-}
+_KINDS: Final = {word: kind for kind, words in CHANNEL_WORDS.items() for word in words}
+# The longest words first: "connected tv" is no TV, "online video" is not just online.
+_ANY: Final = re.compile(
+    rf"\b(?:{'|'.join(re.escape(w) for w in sorted(_KINDS, key=len, reverse=True))})"
+    rf"\b{_NOT_AFTER}",
+    re.IGNORECASE,
+)
 
 
 def channel_mentions(text: str) -> tuple[tuple[int, str], ...]:
     """Where each kind of channel is named, in the order of the text."""
-    found = [(m.start(), kind, m.group()) for kind, pattern in _KINDS.items()
-             for m in pattern.finditer(text)]  # fmt: skip
-    exact = [(at, kind, word) for at, kind, word in found if kind != VAGUE]
-    return tuple((at, kind) for at, kind, _ in sorted(exact or found))
+    found = [(m.start(), _KINDS[m.group().lower()]) for m in _ANY.finditer(text)]
+    exact = [mention for mention in found if mention[1] != VAGUE]
+    return tuple(exact or found)
 
 
 def channels_in(text: str) -> tuple[str, ...]:

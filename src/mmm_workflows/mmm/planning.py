@@ -27,19 +27,18 @@ from mmm_workflows.mmm.plan import (
     PlannedPrior,
     ResearchPlan,
 )
+from mmm_workflows.mmm.plan_choices import (
+    TARGET_WORDS,
+    category_decision,
+    choose_channels,
+    choose_controls,
+    choose_target,
+    named_in,
+)
 from mmm_workflows.mmm.risks import risks_of
 from mmm_workflows.mmm.seasons import holidays_of, season_of
 from mmm_workflows.records import Decision
 
-TARGET_WORDS: Final[dict[str, tuple[str, ...]]] = {
-    "Revenue": ("revenue", "turnover"),
-    "Sales": ("sales",),
-    "Conversions": ("conversions", "orders", "purchases"),
-    "New subscriptions": ("sign-ups", "signups", "subscriptions", "subscribers"),
-    "Leads": ("leads",),
-    "Bookings": ("bookings",),
-}
-EARLIER: Final = "an earlier run of this project planned it"
 HISTORY: Final = re.compile(
     r"(?P<count>\d+|one|two|three|four|five)\s+(?P<unit>years?|months?|weeks?)"
     r"(?:\s+of\s+(?P<grain>daily|weekly|monthly))?",
@@ -108,13 +107,13 @@ def propose_plan(
     data = known or KnownData()
     category = find_category(question)
     remembered = _remembered(earlier)
-    target_variable, target_decision = _choose_target(
+    target_variable, target_decision = choose_target(
         question, target or data.target, remembered, category
     )
-    names, channel_decision = _choose_channels(
+    names, channel_decision = choose_channels(
         question, channels or data.channels, remembered, category
     )
-    controls, control_decision = _choose_controls(data.controls, remembered, category)
+    controls, control_decision = choose_controls(data.controls, remembered, category)
     place = geography_in(question) or remembered.geography
     history = HISTORY.search(question)
     years = data.years if data.years is not None else _years_said(history)
@@ -141,7 +140,7 @@ def propose_plan(
         ),
     )
     decisions = (
-        _category_decision(category), target_decision, channel_decision, control_decision
+        category_decision(category), target_decision, channel_decision, control_decision
     )  # fmt: skip
     return ProposedPlan(plan, category.name, decisions)
 
@@ -201,7 +200,7 @@ def revise_plan(plan: ResearchPlan, feedback: str) -> ResearchPlan | None:
         None when the feedback names neither, or says what it does not want: words that the rules
         cannot be sure of are asked about, never guessed.
     """
-    targets, channels = _named_in(feedback, TARGET_WORDS), _named_in(feedback, CHANNEL_WORDS)
+    targets, channels = named_in(feedback, TARGET_WORDS), named_in(feedback, CHANNEL_WORDS)
     if NEGATION.search(feedback) or not (targets or channels) or len(targets) > 1:
         return None
     category = find_category(plan.objective or "")
@@ -217,69 +216,6 @@ def revise_plan(plan: ResearchPlan, feedback: str) -> ResearchPlan | None:
             "priors": tuple(p for p in plan.priors if p.channel in names),
         }
     )
-
-
-def _choose_target(
-    question: str, given: str | None, remembered: ResearchPlan, category: Category
-) -> tuple[str, Decision]:
-    said = _named_in(question, TARGET_WORDS)
-    if given:
-        choice, reason = given, "it is the target named with the data"
-    elif said:
-        choice, reason = said[0], "the question names it"
-    elif remembered.target_variable:
-        choice, reason = remembered.target_variable, EARLIER
-    else:
-        choice, reason = category.target, f"it is usual in the category {category.name!r}"
-    decision = Decision(
-        question="What is to be explained?",
-        options=tuple(dict.fromkeys([choice, *said, category.target])),
-        choice=choice,
-        reason=reason,
-    )
-    return choice, decision
-
-
-def _choose_channels(
-    question: str,
-    given: Sequence[str] | None,
-    remembered: ResearchPlan,
-    category: Category,
-) -> tuple[tuple[str, ...], Decision]:
-    said = _named_in(question, CHANNEL_WORDS)
-    if given:
-        names, reason = tuple(given), "they are the channels named with the data"
-    elif said:
-        names, reason = tuple(said), "the question names them"
-    elif remembered.channels:
-        names, reason = tuple(c.name for c in remembered.channels), EARLIER
-    else:
-        names, reason = category.channels, f"they are usual in the category {category.name!r}"
-    decision = Decision(
-        question="Which channels belong in the plan?",
-        options=tuple(dict.fromkeys([*names, *category.channels])),
-        choice=", ".join(names),
-        reason=reason,
-    )
-    return names, decision
-
-
-def _choose_controls(
-    given: Sequence[str] | None, remembered: ResearchPlan, category: Category
-) -> tuple[tuple[str, ...], Decision]:
-    if given is not None:
-        names, reason = tuple(given), "they are the controls named with the data"
-    elif remembered.controls:
-        names, reason = tuple(c.name for c in remembered.controls), EARLIER
-    else:
-        names, reason = category.controls, f"they are usual in the category {category.name!r}"
-    decision = Decision(
-        question="Which drivers that are not media belong in the plan?",
-        options=tuple(dict.fromkeys([*names, *category.controls])),
-        choice=", ".join(names) or "none",
-        reason=reason,
-    )
-    return names, decision
 
 
 def _remembered(earlier: Sequence[ResearchPlan]) -> ResearchPlan:
@@ -314,24 +250,6 @@ def _main_role(name: str, graph: CausalGraph) -> str | None:
     roles = {r.role for r in graph.roles if r.variable == name}
     order = ("collider", "mediator", "instrument", "confounder", "precision")
     return next((role for role in order if role in roles), None)
-
-
-def _category_decision(category: Category) -> Decision:
-    known = category is not GENERIC
-    return Decision(
-        question="Which product category is this?",
-        options=tuple(c.name for c in (*CATEGORIES, GENERIC)),
-        choice=category.name,
-        reason="a word of the question belongs to it" if known else "no word names a category",
-    )
-
-
-def _named_in(question: str, words: dict[str, tuple[str, ...]]) -> list[str]:
-    return [
-        name
-        for name, variants in words.items()
-        if any(re.search(rf"\b{re.escape(v)}\b", question, re.IGNORECASE) for v in variants)
-    ]
 
 
 def _hypotheses(

@@ -19,6 +19,11 @@ NUMBER: Final = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _GROUPS: Final = re.compile(r"\d{1,3}(?:([.,'])\d{3})(?:\1\d{3})*", re.ASCII)
+# 1.2 million is not 1.2, and nothing that is read here is counted in millions.
+_SCALED: Final = re.compile(
+    r"\s?(?:thousand|million|billion|tausend|millionen|milliarden|mio|mrd|tsd|mn|bn|m|k)\b",
+    re.IGNORECASE,
+)
 _WORDS_WITH_COMMA: Final = re.compile(
     r"\b(?:der|die|das|und|ist|für|eine?|mit|les|des|est|pour|une|dans|los|las|una|para|il|della)\b"
 )
@@ -70,7 +75,7 @@ def numbers_in(text: str, mark: DecimalMark | None = None) -> tuple[WrittenNumbe
             text=match.group().strip(),
             start=match.end() - len(match.group().lstrip()),
             end=match.end(),
-            value=read_number(match["number"], mark),
+            value=None if _SCALED.match(text, match.end()) else read_number(match["number"], mark),
             mark="%" if match["percent"] else "x" if match["times"] else match["currency"] or "",
         )
         for match in NUMBER.finditer(text)

@@ -67,7 +67,9 @@ class Reading(Value):
 _KPI_WORDS: Final = {
     Kpi.ROAS: r"\broas\b|return on ad(?:vertising)? spend"
     r"|\b(?:revenue|sales|umsatz)\b.{0,40}?\b(?:per|for every|for each|je|pro)\s?"
-    r"(?:[€$£]\s?1\b|(?:1 )?(?:euro|dollar|pound)\b)",
+    r"(?:[€$£]\s?1\b|(?:1 )?(?:euro|dollar|pound)\b)"
+    r"|\b(?:per|for every|for each|je|pro)\s?(?:[€$£]\s?1\b|(?:1 )?(?:euro|dollar|pound)\b)"
+    r".{0,80}?\b(?:revenue|sales|umsatz)\b",
     Kpi.ROI: r"\broi\b|return on investment",
     Kpi.ELASTICITY: r"\belasticit(?:y|ies)\b|elastizität",
     Kpi.CARRY_OVER: r"\bcarry-?\s?over\b|\badstock\b|\bcarried over\b|\bretention (?:rate|factor)\b",
@@ -92,6 +94,7 @@ _MEDIA: Final = re.compile(r"\badvertis\w*|\bmedia\b|\bwerbung\b|\bwerbe\w*", re
 NOT_STATED: Final = re.compile(
     r"\b(?:not|no|never|nor|neither|without|cannot|kein\w*|nicht|nie)\b|n['\u2019]t\b"
     r"|\b(?:if|can|would|could|might|(?-i:may)|should|suppos\w*|assum\w*|imagin\w*|hypothetical\w*"
+    r"|non|exclud\w*|except\w*|apart from|other than|rather than|instead of|ohne|außer"
     r"|example|goals?|aim\w*|hop\w+|expect\w*|forecast\w*|predict\w*|simulat\w*|promis\w*|myth"
     r"|false\w*|wrong\w*|claim(?:s|ed)? to|kann|können|wäre\w*|würde\w*|könnte\w*|sollte\w*|falls|wenn|beispiel"
     r"|ziel\w*|angenommen)\b|\btarget(?:s|ed|ing)? (?:an? )?(?:roas|roi|of)\b|\?",
@@ -103,10 +106,10 @@ CHANGE: Final = re.compile(
     r"|stieg|sank|gestiegen|erhöh\w*|verbesser\w*)\b",
     re.IGNORECASE,
 )
-_BOUND: Final = re.compile(
+_BOUND_BEFORE: Final = re.compile(
     r"\b(?:more than|less than|at least|at most|up to|as much as|over|under|above|below|exceed\w*"
     r"|better than|fewer than|mehr als|weniger als|mindestens|höchstens|bis zu|über|unter)\s+"
-    r"(?:an? )?[€$£]?\d",
+    r"(?:an?\s+)?$",
     re.IGNORECASE,
 )
 _INTERVAL_NOTE: Final = re.compile(
@@ -170,8 +173,7 @@ def readings_of(sentence: str, mark: DecimalMark | None = None) -> tuple[Reading
     with_figure = [k for k in named if k not in _WITHOUT_FIGURE]
     if not with_figure:
         return _qualitative(sentence, named)
-    is_level = not CHANGE.search(sentence) and not _BOUND.search(sentence)
-    if figures is None or not is_level:
+    if figures is None or CHANGE.search(sentence):
         return ()
     fitting = [k for k in with_figure if figures and all(_fits(k, f, sentence) for f in figures)]
     return _pair(sentence, fitting[0], figures) if len(fitting) == 1 else ()
@@ -225,7 +227,7 @@ def _reading(sentence: str, kpi: Kpi, channel: str, figure: _Figure) -> Reading:
 
 
 def _figures(sentence: str, mark: DecimalMark | None) -> list[_Figure] | None:
-    """The figures that are no years, counts or units of spend; None when one cannot be read."""
+    """The figures that are no years, counts or units of spend; None when one is no plain level."""
     notes = [m.span() for m in _INTERVAL_NOTE.finditer(sentence)]
     notes += [m.span() for m in _ONE_UNIT_OF_SPEND.finditer(sentence)]
     kept = [
@@ -236,6 +238,8 @@ def _figures(sentence: str, mark: DecimalMark | None) -> list[_Figure] | None:
     figures: list[_Figure] = []
     while kept:
         one = kept.pop(0)
+        if _BOUND_BEFORE.search(sentence[: one.start]):
+            return None
         span = _range(sentence, one, kept[0]) if kept else None
         figure = span or _single(sentence, one)
         if figure is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import networkx as nx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmm_workflows.errors import SpecError
@@ -81,6 +81,7 @@ def test_a_channel_that_demand_sets_is_said_to_be_not_identified() -> None:
 NAMES = "XYABCD"
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.sets(st.sampled_from([(a, b) for i, a in enumerate(NAMES) for b in NAMES[i + 1 :]])))
 def test_an_adjustment_that_is_said_to_identify_closes_every_back_door(
     edges: set[tuple[str, str]],

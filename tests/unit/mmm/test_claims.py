@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from sample_pages import HOSTS, NAMES, make_page, sample_page
@@ -275,6 +275,7 @@ WORDS = st.lists(
 ).map(" ".join)  # fmt: skip
 
 
+@settings(max_examples=60, deadline=None)
 @given(WORDS)
 def test_whatever_a_page_says_its_claims_stand_in_it(text: str) -> None:
     page: Page = make_page(f"{QUOTE} {text}")
@@ -284,6 +285,7 @@ def test_whatever_a_page_says_its_claims_stand_in_it(text: str) -> None:
         assert len(claim.quote) <= 300 and "\n" not in claim.quote
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_at_all_is_read_without_an_error(text: str) -> None:
     read_claims(make_page(f"{text} {QUOTE} {text}", title=text))

@@ -7,7 +7,7 @@ from itertools import pairwise
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from sample_pages import HOSTS, NAMES, make_page, sample_page
@@ -77,11 +77,13 @@ def test_the_report_of_the_sample_pages_cites_every_sentence() -> None:
         assert claim.page_sha256 in report
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.permutations(CLAIMS), st.integers(0, len(CLAIMS)))
 def test_the_report_is_byte_equal_for_claims_in_any_order(order: list[Claim], extra: int) -> None:
     assert write_evidence([*order, *order[:extra]], ("TV",)) == write_evidence(CLAIMS, ("TV",))
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.sets(st.sampled_from(CLAIMS)))
 def test_a_report_of_any_claims_keeps_the_rules(some: set[Claim]) -> None:
     check_report(write_evidence(list(some)), list(some))
@@ -127,6 +129,7 @@ HOSTILE = st.text(
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(HOSTILE, HOSTILE)
 def test_a_hostile_title_or_address_adds_no_link_no_line_and_no_markup(
     title: str, path: str

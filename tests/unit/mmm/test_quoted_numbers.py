@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmm_workflows.mmm.quoted_numbers import DecimalMark, decimal_mark, numbers_in
@@ -58,6 +58,7 @@ def test_the_page_around_decides_how_its_numbers_are_read() -> None:
     assert decimal_mark("Der Wert und die Zahl ist 1.200") is DecimalMark.COMMA
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**7), st.integers(0, 99))
 def test_a_number_means_the_same_in_both_spellings(whole: int, cents: int) -> None:
     english = f"{whole:,}.{cents:02d}"

@@ -6,7 +6,7 @@ import math
 from datetime import date
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_pages import HOSTS, NAMES, make_page, sample_page
 
@@ -146,6 +146,7 @@ def far_claim(figure: str, far: tuple[SourceTier, str, str, str, Method], copy: 
                    method=method, copy=copy)  # fmt: skip
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(FIGURES, FAR), min_size=1, max_size=4), st.data())
 def test_a_claim_from_farther_away_never_gives_a_narrower_prior(
     cases: list[tuple[str, tuple[SourceTier, str, str, str, Method]]], data: st.DataObject
@@ -163,6 +164,7 @@ def test_a_claim_from_farther_away_never_gives_a_narrower_prior(
 POINTS = st.lists(st.tuples(st.floats(-3.0, 3.0), FAR), min_size=1, max_size=5)
 
 
+@settings(max_examples=60, deadline=None)
 @given(POINTS, st.floats(1.0, 4.0))
 def test_more_conflict_never_narrows(
     cases: list[tuple[float, tuple[SourceTier, str, str, str, Method]]], stretch: float
@@ -179,6 +181,7 @@ def test_more_conflict_never_narrows(
     assert after >= before
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(FIGURES, FAR), min_size=1, max_size=4), st.integers(1, 5))
 def test_more_equal_claims_never_widen(
     cases: list[tuple[str, tuple[SourceTier, str, str, str, Method]]], more: int
@@ -188,11 +191,13 @@ def test_more_equal_claims_never_widen(
     assert prior_of(*claims, *again).spread <= prior_of(*claims).spread
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.permutations([a_claim(f"a ROAS of {i + 1}.0", copy=i) for i in range(4)]))
 def test_the_prior_does_not_depend_on_the_order_of_claims(order: list[Claim]) -> None:
     assert prior_of(*order) == prior_of(*sorted(order, key=lambda c: c.claim_id))
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(FIGURES, FAR), min_size=1, max_size=5))
 def test_the_median_lies_among_the_claims_and_the_spread_above_the_floor(
     cases: list[tuple[str, tuple[SourceTier, str, str, str, Method]]],
