@@ -17,8 +17,8 @@ from mmm_workflows.mmm.claim_statements import state, why_no_statement
 from mmm_workflows.mmm.hostile import addresses_a_program, has_hidden_characters, has_link
 from mmm_workflows.mmm.pages import Page, WebRecord, text_sha256
 from mmm_workflows.mmm.quoted_numbers import DecimalMark, decimal_mark
-from mmm_workflows.mmm.quoting import find_quote, one_line, sentences, sentences_around
-from mmm_workflows.mmm.readings import NOT_STATED, Kpi, Reading, Unit, readings_of
+from mmm_workflows.mmm.quoting import find_quote, is_clause, one_line, sentences, sentences_around
+from mmm_workflows.mmm.readings import Kpi, Reading, Unit, readings_of, turns_around
 from mmm_workflows.mmm.source_tiers import KNOWN_HOSTS, SourceTier, tier_of
 
 MAX_QUOTE_CHARACTERS: Final = 300
@@ -192,9 +192,14 @@ def _check_quote(checked: CheckedPage, quote: str) -> tuple[int, int]:
         raise _refused(
             f"The quote {quote[:80]!r} does not stand in the page. Copy it word by word."
         )
-    if NOT_STATED.search(sentences_around(text, checked.sentences, span)):
+    around = sentences_around(checked.sentences, span)
+    if turns_around(one_line(text[slice(*around)])):
         raise _refused(
             f"The sentence around {quote[:80]!r} denies it or puts it under a condition."
+        )
+    if not is_clause(text, around, span):
+        raise _refused(
+            f"{quote[:80]!r} is cut out of its sentence. Quote the sentence or a clause."
         )
     return span
 

@@ -19,6 +19,11 @@ _ABBREVIATION: Final = re.compile(
 _WORD: Final = re.compile(r"\w+(?:['\u2019-]\w+)*")
 
 _LONGEST_WORD: Final = 60
+_SETS_OFF: Final = ",;:.!?()\u2013\u2014"
+_OPENING: Final = ' \t\r\n\u00a0"\u201c\u2018*\u2022'
+_CLOSING: Final = ' \t\r\n\u00a0"\u201d\u2019*'
+
+type Spans = Sequence[tuple[int, int]]
 
 
 def one_line(text: str) -> str:
@@ -54,11 +59,23 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
             yield cut, end
 
 
-def sentences_around(text: str, spans: Sequence[tuple[int, int]], span: tuple[int, int]) -> str:
-    """The sentences that a span lies in, on one line; ``spans`` are all of the text, in order."""
-    first = max(bisect_right(spans, (span[0], len(text))) - 1, 0)
-    last = max(bisect_left(spans, (span[1], 0)) - 1, first)
-    return one_line(text[spans[first][0] : spans[last][1]])
+def sentences_around(spans: Spans, span: tuple[int, int]) -> tuple[int, int]:
+    """From where to where the sentences go that a span lies in; ``spans`` are all of the text."""
+    first = max(bisect_right(spans, span[0], key=_start) - 1, 0)
+    last = max(bisect_left(spans, span[1], key=_start) - 1, first)
+    return spans[first][0], spans[last][1]
+
+
+def is_clause(text: str, around: tuple[int, int], span: tuple[int, int]) -> bool:
+    """Whether a span is whole sentences, or is set off from the rest of them by punctuation.
+
+    Cut anywhere else, "radio and TV had a ROAS of 2" would say it of TV alone.
+    """
+    before = text[around[0] : span[0]].rstrip(_OPENING)
+    after = text[span[1] : around[1]].lstrip(_CLOSING)
+    return (not before or before[-1] in _SETS_OFF) and (
+        not after or after[0] in _SETS_OFF or text[span[1] - 1] in ".!?"
+    )
 
 
 def _parts(text: str, gap: re.Pattern[str], start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -77,3 +94,7 @@ def _is_inside_a_word(text: str, edge: int) -> bool:
         for pattern in (_WORD, NUMBER)
         for m in pattern.finditer(near)
     )
+
+
+def _start(span: tuple[int, int]) -> int:
+    return span[0]

@@ -166,7 +166,7 @@ def readings_of(sentence: str, mark: DecimalMark | None = None) -> tuple[Reading
         sentence: One line of text.
         mark: How the page around it writes decimals.
     """
-    if NOT_STATED.search(sentence) or _OTHER_KPI.search(sentence):
+    if turns_around(sentence):
         return ()
     figures = _figures(sentence, mark)
     named = [kpi for kpi, words in _KPIS.items() if words.search(sentence)]
@@ -177,6 +177,11 @@ def readings_of(sentence: str, mark: DecimalMark | None = None) -> tuple[Reading
         return ()
     fitting = [k for k in with_figure if figures and all(_fits(k, f, sentence) for f in figures)]
     return _pair(sentence, fitting[0], figures) if len(fitting) == 1 else ()
+
+
+def turns_around(sentence: str) -> bool:
+    """Whether a sentence denies, doubts or asks, or speaks of a KPI that is none of these."""
+    return NOT_STATED.search(sentence) is not None or _OTHER_KPI.search(sentence) is not None
 
 
 def _qualitative(sentence: str, named: list[Kpi]) -> tuple[Reading, ...]:

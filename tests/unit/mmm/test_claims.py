@@ -77,6 +77,30 @@ def test_a_quote_whose_sentence_denies_it_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "Radio and TV returned a ROAS of 3.2.",
+        "TV returned a ROAS of 3.2 in its best week.",
+        "In the case of radio TV returned a ROAS of 3.2.",
+    ],
+)
+def test_a_quote_that_is_cut_out_of_its_sentence_is_refused(text: str) -> None:
+    assert "cut out" in refused(text, quote="TV returned a ROAS of 3.2")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "In France, TV returned a ROAS of 3.2, while radio returned one of 4.1.",
+        "“TV returned a ROAS of 3.2”, they wrote.",
+        "Results: TV returned a ROAS of 3.2; radio returned 4.1 in the same study.",
+    ],
+)
+def test_a_clause_may_be_quoted(text: str) -> None:
+    assert claim_of(text, quote="TV returned a ROAS of 3.2").value == 3.2
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"value": 3.3},
