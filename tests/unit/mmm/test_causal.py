@@ -98,3 +98,11 @@ def test_an_adjustment_that_is_said_to_identify_closes_every_back_door(
         net.remove_edges_from(list(net.out_edges("X")))
         closed = nx.is_d_separator(net, {"X"}, {"Y"}, set(adjustment.control_for))
         assert closed is adjustment.identified
+
+
+def test_a_mediator_never_closes_a_back_door() -> None:
+    graph = graph_of("U>X", "U>M", "X>M", "M>Y", unobserved=("U",))
+    [adjustment] = complete_graph(graph, "Y", ["X"]).adjustments
+    assert adjustment.control_for == ()
+    assert not adjustment.identified
+    assert "through U" in adjustment.why
