@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mmm_workflows.bayes.decompose import Decomposition, felt_spend
@@ -13,22 +15,26 @@ from mmm_workflows.mmm.results import (
     DriverResult,
     Estimate,
     FloatArray,
+    Information,
     summarise,
 )
+from mmm_workflows.records import Depth
 
 NOT_EXAMINED = "not examined: this version has no channel exam"
 
 
-def channel_results(parts: Decomposition, draws: Draws) -> tuple[ChannelResult, ...]:
-    """One result per channel over all periods of the draws.
+def channel_results(
+    parts: Decomposition, draws: Draws, learnt: Sequence[Information | None]
+) -> tuple[ChannelResult, ...]:
+    """One result per channel over all periods of the draws, with what was learnt of each.
 
     Contributions end with the last period: what carries over past it is not counted, as in
     PyMC-Marketing's ``incrementality``. ``share`` is of the fitted mean's sum.
     """
     whole = parts.mean.sum(axis=1)  # (S,)
     return tuple(
-        _channel(parts.channels[:, :, c].sum(axis=1), whole, draws, c)
-        for c in range(len(draws.channels))
+        _channel(parts.channels[:, :, c].sum(axis=1), whole, draws, c, information)
+        for c, information in enumerate(learnt)
     )
 
 
@@ -53,11 +59,19 @@ def marginal_return(draws: Draws, channel: int) -> FloatArray:
     return np.asarray(gained / draws.spend[:, channel].sum(), dtype=np.float64)
 
 
-def _channel(contribution: FloatArray, whole: FloatArray, draws: Draws, c: int) -> ChannelResult:
+def _channel(
+    contribution: FloatArray,
+    whole: FloatArray,
+    draws: Draws,
+    c: int,
+    information: Information | None,
+) -> ChannelResult:
     spend = float(draws.spend[:, c].sum())
     unit, money = draws.target_unit, draws.spend_unit
     rate = f"{unit} per {money}"
     reasons = {"verdict": NOT_EXAMINED}
+    if information is None:
+        reasons["information"] = f"not run at depth {Depth.QUICK}"
     roas: Estimate | None = None
     cost: Estimate | None = None
     if draws.target_is_money:
@@ -80,6 +94,7 @@ def _channel(contribution: FloatArray, whole: FloatArray, draws: Draws, c: int) 
         roi=roi,
         cost_per_contribution=cost,
         mroas=summarise(marginal_return(draws, c), rate),
+        information=information,
         verdict=None,
         reasons=reasons,
     )

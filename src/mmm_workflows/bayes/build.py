@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
 import xarray as xr
 from pymc_extras.prior import Prior
 from pymc_marketing.mmm import (
@@ -19,6 +21,9 @@ from pymc_marketing.mmm import (
 
 from mmm_workflows.bayes.inputs import DATE, Inputs
 from mmm_workflows.mmm.spec import Adstock, Likelihood, ModelSpec, Saturation
+
+# The term of the cited priors in the model's graph.
+CITED_RETURN: Final = "cited_return"
 
 
 def build(inputs: Inputs, spec: ModelSpec) -> MMM:
@@ -37,6 +42,7 @@ def build(inputs: Inputs, spec: ModelSpec) -> MMM:
         # PyMC-Marketing 1.3 asks pandas 3 for the day of the year by its old name.
         warnings.filterwarnings("ignore", "DatetimeIndex.dayofyear is deprecated")
         mmm.build_model(inputs.table(), inputs.target_series())
+    _cite(mmm, inputs, spec)
     return mmm
 
 
@@ -73,6 +79,47 @@ def make_saturation(
         return LogisticSaturation(priors={"lam": lam, "beta": size})
     # The library calls the ceiling of this curve alpha.
     return MichaelisMentenSaturation(priors={"lam": lam, "alpha": size})
+
+
+def _cite(mmm: MMM, inputs: Inputs, spec: ModelSpec) -> None:
+    """Give the return of each channel with a cited prior that prior, instead of its own.
+
+    Given the shape of its response, a return is the coefficient times a constant, so a LogNormal
+    on the return is one on the coefficient. The term takes the HalfNormal of the coefficient away
+    and puts that LogNormal there: the return then has the cited prior exactly, whatever the
+    priors of the shape are, and those stay as they are.
+
+    It is a term of its own, so that PyMC-Marketing can store and rebuild the rest, and it is
+    written as an observation, because PyMC 6 does not derive a potential of named dimensions. A
+    channel that spent nothing in these periods has no return and keeps its own prior.
+    """
+    spent = inputs.spend.sum(axis=0)
+    cited = [
+        (index, channel.return_prior, channel.effect_scale)
+        for index, channel in enumerate(spec.channels)
+        if channel.return_prior is not None and spent[index] > 0
+    ]
+    if not cited:
+        return
+    at = [index for index, _, _ in cited]
+    per_spend = float(inputs.target.max()) / spent[at]
+    middle = np.log([prior.median for _, prior, _ in cited])
+    spread = np.array([prior.spread for _, prior, _ in cited])
+    own = np.array([scale for _, _, scale in cited])
+
+    def logp(
+        value: pt.TensorVariable, total: pt.TensorVariable, size: pt.TensorVariable
+    ) -> pt.TensorVariable:
+        """LogNormal of the coefficient, given its response's shape, over its HalfNormal."""
+        off = (pt.log(total * per_spend) - middle) / spread
+        return -0.5 * off**2 - pt.log(size) + 0.5 * (size / own) ** 2
+
+    with mmm.model as model:
+        contribution = model["channel_contribution"].isel(channel=at).sum("date")
+        size = model[size_name(spec)].isel(channel=at)
+        pm.CustomDist(
+            CITED_RETURN, contribution.values, size.values, logp=logp, observed=np.zeros(len(at))
+        )
 
 
 def size_name(spec: ModelSpec) -> str:

@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from typing import Final
 
 import arviz as az
-import numpy as np
 import xarray as xr
 
 from mmm_workflows.bayes.decompose import Decomposition
-from mmm_workflows.mmm.draws import Draws
 from mmm_workflows.mmm.figures import percent, probability
-from mmm_workflows.mmm.response import adstock_weights, carry_over, saturate
-from mmm_workflows.mmm.results import Check, Diagnostics, FitVerdict, FloatArray
-from mmm_workflows.mmm.spec import Adstock, ModelSpec
+from mmm_workflows.mmm.results import (
+    LEARNING,
+    PRIOR_DECIDES_WIDTH,
+    Check,
+    Diagnostics,
+    FitVerdict,
+    FloatArray,
+    Information,
+)
 from mmm_workflows.records import Depth
 
 RHAT_PASS: Final = 1.01
@@ -24,8 +28,6 @@ ESS_FAIL: Final = 100.0
 DIVERGENT_SHARE_FAIL: Final = 0.01
 AUTOCORRELATION_WARN: Final = 0.4
 NEGATIVE_BASELINE_WARN: Final = 0.05
-PRIOR_DECIDES_WARN: Final = 0.8
-PRIOR_DRAWS: Final = 2000
 
 BY_DEPTH: Final[dict[Depth, tuple[str, ...]]] = {
     Depth.QUICK: ("residual autocorrelation", "negative baseline", "prior to posterior", "holdout"),
@@ -102,61 +104,23 @@ def baseline_check(parts: Decomposition) -> Check:
     )
 
 
-def learning_checks(draws: Draws, spec: ModelSpec, *, seed: int) -> tuple[Check, ...]:
-    """How far the data narrowed each channel's contribution: posterior sd over prior sd."""
-    random = np.random.default_rng(seed)
-    return tuple(_learning(draws, spec, index, random) for index in range(len(spec.channels)))
-
-
-def _learning(draws: Draws, spec: ModelSpec, index: int, random: np.random.Generator) -> Check:
-    channel = spec.channels[index]
-    theta = None
-    if spec.adstock is Adstock.DELAYED:
-        theta = np.abs(random.normal(0, spec.l_max / 4, PRIOR_DRAWS))
-    prior = _total(
-        draws,
-        index,
-        alpha=random.beta(*channel.alpha_prior, PRIOR_DRAWS),
-        theta=theta,
-        lam=random.gamma(channel.lam_prior[0], 1 / channel.lam_prior[1], PRIOR_DRAWS),
-        beta=np.abs(random.normal(0, channel.effect_scale, PRIOR_DRAWS)),
+def learning_check(channel: str, learnt: Information) -> Check:
+    """How far the data narrowed what is said of a channel: the posterior's width over the prior's."""
+    claims = f", from {', '.join(learnt.sources)}," if learnt.sources else ""
+    said = (
+        f"its prior{claims} decides what is said of it"
+        if learnt.prior_decides
+        else "the data speaks about it"
     )
-    posterior = _total(
-        draws,
-        index,
-        alpha=draws.alpha[:, index],
-        theta=None if draws.theta is None else draws.theta[:, index],
-        lam=draws.lam[:, index],
-        beta=draws.beta[:, index],
-    )
-    value = float(posterior.std() / prior.std())
-    decided = value > PRIOR_DECIDES_WARN
-    said = "its prior decides what is said of it" if decided else "the data speaks about it"
     return Check(
-        name=f"prior to posterior: {channel.name}",
-        value=value,
-        threshold=PRIOR_DECIDES_WARN,
-        verdict=FitVerdict.WARN if decided else FitVerdict.PASS,
+        name=f"{LEARNING}{channel}",
+        value=learnt.width,
+        threshold=PRIOR_DECIDES_WIDTH,
+        verdict=FitVerdict.WARN if learnt.prior_decides else FitVerdict.PASS,
         message=(
-            f"{channel.name}: the posterior is {percent(value)} as wide as the prior, so {said}."
+            f"{channel}: the posterior is {percent(learnt.width)} as wide as the prior, so {said}."
         ),
     )
-
-
-def _total(
-    draws: Draws,
-    index: int,
-    *,
-    alpha: FloatArray,
-    theta: FloatArray | None,
-    lam: FloatArray,
-    beta: FloatArray,
-) -> FloatArray:
-    scaled = draws.spend[:, index] / draws.channel_scale[index]
-    weights = adstock_weights(draws.adstock, alpha, draws.l_max, theta)
-    felt = carry_over(np.broadcast_to(scaled, (alpha.size, scaled.size)), weights)
-    contribution = saturate(draws.saturation, felt, lam[:, None], beta[:, None])
-    return np.asarray(contribution.sum(axis=1), dtype=np.float64)
 
 
 def _rhat(value: float) -> Check:

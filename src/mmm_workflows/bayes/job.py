@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -16,11 +17,12 @@ from mmm_workflows.bayes.decompose import Decomposition, decompose, media_draws
 from mmm_workflows.bayes.diagnose import (
     baseline_check,
     diagnose,
-    learning_checks,
+    learning_check,
     residual_check,
     worst,
 )
 from mmm_workflows.bayes.fit import Emit, sample
+from mmm_workflows.bayes.information import information
 from mmm_workflows.bayes.inputs import Inputs, make_inputs
 from mmm_workflows.bayes.predict import forecast, hold_out
 from mmm_workflows.errors import DatasetError
@@ -39,6 +41,7 @@ from mmm_workflows.mmm.results import (
     FloatArray,
     GoodnessOfFit,
     HoldoutFit,
+    Information,
     ModelResults,
     Window,
     summarise,
@@ -105,7 +108,10 @@ def summarise_fit(
     """Every reported number of a fit."""
     spec = job.spec
     parts = decompose(idata, inputs, spec)
-    extra = _checks(job, parts, inputs, draws)
+    learnt: tuple[Information, ...] = ()
+    if job.depth is not Depth.QUICK:
+        learnt = information(draws, spec, seed=child_seed(job.seed, "prior"))
+    extra = _checks(job, parts, inputs, learnt)
     skipped = ("holdout",) if job.depth is Depth.FULL and holdout is None else ()
     diagnostics = diagnose(idata, depth=job.depth, extra=extra, also_not_run=skipped)
     periods = inputs.target.size
@@ -118,20 +124,22 @@ def summarise_fit(
         seed=job.seed,
         diagnostics=diagnostics,
         fit_verdict=worst(diagnostics.checks),
-        channels=channel_results(parts, draws),
+        channels=channel_results(parts, draws, learnt or [None] * len(spec.channels)),
         drivers=driver_results(parts, spec.target_unit),
         baseline=summarise(parts.baseline * periods, spec.target_unit),
         fit=_goodness(job, idata, parts.mean, inputs, holdout),
     )
 
 
-def _checks(job: FitJob, parts: Decomposition, inputs: Inputs, draws: Draws) -> tuple[Check, ...]:
+def _checks(
+    job: FitJob, parts: Decomposition, inputs: Inputs, learnt: Sequence[Information]
+) -> tuple[Check, ...]:
     if job.depth is Depth.QUICK:
         return ()
     return (
         residual_check(inputs.target - parts.mean.mean(axis=0)),
         baseline_check(parts),
-        *learning_checks(draws, job.spec, seed=child_seed(job.seed, "prior")),
+        *map(learning_check, (c.name for c in job.spec.channels), learnt),
     )
 
 

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from mmm_workflows.mmm.figures import figure, interval, money, percent
-from mmm_workflows.mmm.results import ChannelResult, Estimate, FitVerdict, ModelResults
+from mmm_workflows.mmm.results import (
+    LEARNING,
+    ChannelResult,
+    Estimate,
+    FitVerdict,
+    Information,
+    ModelResults,
+)
 
 
 def interpret(results: ModelResults) -> tuple[str, ...]:
@@ -33,14 +40,20 @@ def _opening(results: ModelResults) -> str:
 
 
 def _warnings(results: ModelResults) -> tuple[str, ...]:
+    # What a channel's own sentence says is not said twice.
+    own = {f"{LEARNING}{c.channel}" for c in results.channels if c.information is not None}
     return tuple(
         check.message
         for check in results.diagnostics.checks
-        if check.verdict is not FitVerdict.PASS
+        if check.verdict is not FitVerdict.PASS and check.name not in own
     )
 
 
 def _channel(channel: ChannelResult) -> str:
+    return f"{_brought(channel)}{_learnt(channel.information)}"
+
+
+def _brought(channel: ChannelResult) -> str:
     said = (
         f"{channel.channel}: {money(channel.spend.value, channel.spend.unit)} spent brought "
         f"{interval(channel.contribution)} {channel.contribution.unit}"
@@ -51,6 +64,33 @@ def _channel(channel: ChannelResult) -> str:
         cost = channel.cost_per_contribution
         return f"{said}, at {interval(cost, point='median')} {cost.unit} (median)."
     return f"{said}."
+
+
+def _learnt(information: Information | None) -> str:
+    """Where the figures of a channel come from, if anything else than the data has a say."""
+    if information is None:
+        return ""
+    shares = (
+        f"{percent(information.data_share)} of that comes from the data and "
+        f"{percent(information.prior_share)} from the prior"
+    )
+    if information.sources:
+        said = f" {shares} of {_claims(information.sources)}, {interval(information.prior, point='median')}."
+    elif information.prior_decides:
+        said = f" {shares} of the rules, {interval(information.prior, point='median')}."
+    else:
+        said = ""
+    if information.prior_decides:
+        said += " The prior decides it: the data hardly spoke."
+    if information.carry_over_sources:
+        said += (
+            f" How long it lasts was taken in part from {_claims(information.carry_over_sources)}."
+        )
+    return said
+
+
+def _claims(claims: tuple[str, ...]) -> str:
+    return f"claim{'s' if len(claims) > 1 else ''} {', '.join(claims)}"
 
 
 def _against_one(roas: Estimate) -> str:

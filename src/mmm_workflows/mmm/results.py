@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date
 from enum import StrEnum
 from typing import Final
@@ -14,6 +15,10 @@ from mmm_workflows.records import Depth
 
 HDI_PROB: Final = 0.94
 RESULTS_SCHEMA_VERSION: Final = 1
+# The names of the checks of ``Information`` begin with this.
+LEARNING: Final = "prior to posterior: "
+# A posterior this wide, as a share of the prior's width, has learnt next to nothing.
+PRIOR_DECIDES_WIDTH: Final = 0.8
 
 type FloatArray = NDArray[np.float64]
 
@@ -111,6 +116,37 @@ class Diagnostics(Value):
     not_run: tuple[str, ...]
 
 
+class Information(Value):
+    """How much of what is said of a channel's return came from the data, how much from its prior.
+
+    Attributes:
+        prior: What the prior says before the data is read: of the return where the target is
+            money, else of the contribution.
+        data_share: 1 less the posterior variance over the prior variance, on the scale on which
+            the prior is a standard normal; between 0 and 1.
+        prior_share: ``1 - data_share``.
+        sources: The ids of the claims that the prior of the return rests on; empty when the
+            rules chose it.
+        carry_over_sources: The ids of the claims that the prior of the carry-over rests on.
+    """
+
+    prior: Estimate
+    data_share: float
+    prior_share: float
+    sources: tuple[str, ...] = ()
+    carry_over_sources: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> float:
+        """The posterior's standard deviation over the prior's, on that scale; at most 1."""
+        return math.sqrt(self.prior_share)
+
+    @property
+    def prior_decides(self) -> bool:
+        """Whether the posterior is nearly as wide as the prior."""
+        return self.width > PRIOR_DECIDES_WIDTH
+
+
 class ChannelResult(Value):
     """What one channel did in the window; a null field has its reason in ``reasons``."""
 
@@ -122,6 +158,7 @@ class ChannelResult(Value):
     roi: Estimate | None
     cost_per_contribution: Estimate | None
     mroas: Estimate | None
+    information: Information | None = None
     verdict: str | None
     reasons: dict[str, str]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import date
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -68,13 +68,39 @@ class Choice(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class ReturnPrior(Choice):
+    """What published claims say of a channel's return, before its data is read: a LogNormal.
+
+    Attributes:
+        quantity: What the claims speak of; an elasticity was turned into a return.
+        median: Target units per unit of spend over all periods of the fit, as ``roas`` is.
+        spread: Standard deviation of its logarithm.
+        claims: The ids of the claims.
+    """
+
+    quantity: Literal["roas", "elasticity"]
+    median: float = Field(gt=0)
+    spread: float = Field(gt=0)
+    claims: tuple[str, ...] = Field(min_length=1)
+
+
 class ChannelSpec(Choice):
-    """One channel; ``effect_scale`` is the prior sd of its coefficient on the scaled target."""
+    """One channel with its priors.
+
+    Attributes:
+        effect_scale: Prior sd of its coefficient on the scaled target, a HalfNormal; it has no
+            say where there is a ``return_prior``.
+        alpha_prior: The Beta of its retention per period.
+        carry_over_claims: The ids of the claims that ``alpha_prior`` rests on; empty when it is
+            the rules' own.
+    """
 
     name: str
     effect_scale: float = Field(gt=0)
     alpha_prior: tuple[float, float] = (2.0, 3.0)
     lam_prior: tuple[float, float] = (4.0, 2.0)
+    return_prior: ReturnPrior | None = None
+    carry_over_claims: tuple[str, ...] = ()
 
 
 class ControlSpec(Choice):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -13,14 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mmm_workflows.errors import SpecError
 from mmm_workflows.mmm.dataset import Dataset, Variable
+from mmm_workflows.mmm.names import same_channel
 from mmm_workflows.mmm.plan import ResearchPlan
-from mmm_workflows.mmm.response import adstock_weights, carry_over, saturate
 from mmm_workflows.mmm.results import FloatArray
 from mmm_workflows.mmm.spec import (
     DEFAULT_L_MAX,
     PERIODS_PER_YEAR,
     Adstock,
-    ChannelSpec,
     ControlSpec,
     ControlTransform,
     Frequency,
@@ -28,22 +26,10 @@ from mmm_workflows.mmm.spec import (
     ModelSpec,
     Saturation,
 )
+from mmm_workflows.mmm.spec_notes import Notes
+from mmm_workflows.mmm.spec_priors import MediaForm, channel_specs
 from mmm_workflows.records import Decision, Finding, Severity
 
-# The prior's "mostly below": a channel returns up to about three times its spend.
-ROAS_SCALE: Final = 3.0
-# Without money on both sides: all media together explain up to about this share of the target.
-MEDIA_SHARE_SCALE: Final = 0.5
-TYPICAL_ALPHA: Final = 0.35
-# Prior means of lam: logistic saturates at lam 2, Michaelis-Menten is half way up at 0.5.
-LAM_PRIOR: Final[dict[Saturation, tuple[float, float]]] = {
-    Saturation.LOGISTIC: (4.0, 2.0),
-    Saturation.MICHAELIS_MENTEN: (4.0, 8.0),
-}
-TYPICAL_LAM: Final[dict[Saturation, float]] = {
-    Saturation.LOGISTIC: 2.0,
-    Saturation.MICHAELIS_MENTEN: 0.5,
-}
 MIN_YEARS_FOR_SEASON: Final = 1.5
 OUTLIER_ROBUST_Z: Final = 6.0
 
@@ -72,24 +58,6 @@ class SpecProposal:
     findings: tuple[Finding, ...]
 
 
-@dataclass
-class _Notes:
-    decisions: list[Decision] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-
-    def decide(self, question: str, choice: str, reason: str, *options: str) -> None:
-        self.decisions.append(
-            Decision(question=question, options=options, choice=choice, reason=reason)
-        )
-
-    def find(
-        self, code: str, severity: Severity, message: str, variable: str | None = None
-    ) -> None:
-        self.findings.append(
-            Finding(code=code, severity=severity, message=message, variable=variable)
-        )
-
-
 def propose_spec(
     dataset: Dataset,
     plan: ResearchPlan,
@@ -105,7 +73,7 @@ def propose_spec(
             (``spec_no_channel``).
     """
     wishes = read_transformations(transformations)
-    notes = _Notes()
+    notes = Notes()
     frame = dataset.national()
     if len(dataset.geographies) > 1:
         _note_geographies(dataset, notes)
@@ -115,6 +83,16 @@ def propose_spec(
     channels = _spending(dataset, frame, notes)
     if margin is not None and not target.is_money:
         raise SpecError(f"A margin needs a target in money; {target.name!r} is in {target.unit}.")
+    form = MediaForm(
+        frame=frame,
+        target=target,
+        channels=channels,
+        known=tuple(v.name for v in dataset.channels),
+        frequency=frequency,
+        adstock=wishes.adstock,
+        saturation=wishes.saturation,
+        l_max=l_max,
+    )
     spec = ModelSpec(
         target=target.name,
         target_unit=target.unit,
@@ -123,7 +101,7 @@ def propose_spec(
         frequency=frequency,
         start=frame.index[0].date(),
         end=frame.index[-1].date(),
-        channels=_channel_specs(frame, target, channels, wishes, l_max),
+        channels=channel_specs(form, plan.priors, notes),
         controls=_controls(dataset, frame, wishes, notes),
         adstock=wishes.adstock,
         l_max=l_max,
@@ -181,7 +159,7 @@ def apply_transform(values: pd.Series, transform: ControlTransform) -> FloatArra
     return np.asarray(changed, dtype=np.float64)
 
 
-def _note_geographies(dataset: Dataset, notes: _Notes) -> None:
+def _note_geographies(dataset: Dataset, notes: Notes) -> None:
     count = len(dataset.geographies)
     notes.decide(
         "At which level is the model fitted?",
@@ -198,10 +176,10 @@ def _note_geographies(dataset: Dataset, notes: _Notes) -> None:
     )
 
 
-def _match_plan(dataset: Dataset, plan: ResearchPlan, notes: _Notes) -> None:
+def _match_plan(dataset: Dataset, plan: ResearchPlan, notes: Notes) -> None:
     names = [v.name for v in dataset.channels]
     for planned in plan.channels:
-        found = _matching(planned.name, names)
+        found = same_channel(planned.name, names)
         if len(found) == 1 and found[0] != planned.name:
             notes.decide(
                 f"Which column is the plan's channel {planned.name!r}?",
@@ -219,18 +197,7 @@ def _match_plan(dataset: Dataset, plan: ResearchPlan, notes: _Notes) -> None:
             )
 
 
-def _matching(planned: str, names: Sequence[str]) -> list[str]:
-    if planned in names:
-        return [planned]
-    return [name for name in names if _bare(name) == _bare(planned)]
-
-
-def _bare(name: str) -> str:
-    words = "".join(c if c.isalnum() else " " for c in name.lower()).split()
-    return "".join(w for w in words if w not in {"spend", "s", "cost", "costs", "media"})
-
-
-def _spending(dataset: Dataset, frame: pd.DataFrame, notes: _Notes) -> tuple[Variable, ...]:
+def _spending(dataset: Dataset, frame: pd.DataFrame, notes: Notes) -> tuple[Variable, ...]:
     spending = []
     for channel in dataset.channels:
         if frame[channel.name].sum() > 0:
@@ -251,49 +218,8 @@ def _spending(dataset: Dataset, frame: pd.DataFrame, notes: _Notes) -> tuple[Var
     return tuple(spending)
 
 
-def _channel_specs(
-    frame: pd.DataFrame,
-    target: Variable,
-    channels: Sequence[Variable],
-    wishes: FeatureTransformations,
-    l_max: int,
-) -> tuple[ChannelSpec, ...]:
-    spend = frame[[c.name for c in channels]].to_numpy(dtype=np.float64)
-    scale = spend.max(axis=0)
-    weights = adstock_weights(Adstock.GEOMETRIC, TYPICAL_ALPHA, l_max)
-    felt = carry_over((spend / scale).T, weights)
-    shape = saturate(wishes.saturation, felt, TYPICAL_LAM[wishes.saturation], 1.0).sum(axis=1)
-    money = target.is_money and all(c.is_money for c in channels)
-    sizes = _effect_scales(frame[target.name], spend.sum(axis=0), shape, money=money)
-    return tuple(
-        ChannelSpec(
-            name=channel.name,
-            effect_scale=float(size),
-            lam_prior=LAM_PRIOR[wishes.saturation],
-        )
-        for channel, size in zip(channels, sizes, strict=True)
-    )
-
-
-def _effect_scales(
-    target: pd.Series, spend: FloatArray, shape: FloatArray, *, money: bool
-) -> FloatArray:
-    """Prior sd of each channel's coefficient on the target divided by its maximum.
-
-    In money, a coefficient of this size at a typical shape is a ROAS of ``ROAS_SCALE``. Without
-    money there is no natural ROAS: the channels share ``MEDIA_SHARE_SCALE`` of the target by
-    their spend, at least as much as an equal share of a tenth of it.
-    """
-    if money:
-        wanted = ROAS_SCALE * spend
-    else:
-        share = np.maximum(spend / spend.sum(), 0.1 / spend.size)
-        wanted = MEDIA_SHARE_SCALE * share * float(target.sum())
-    return wanted / (float(target.max()) * shape)
-
-
 def _controls(
-    dataset: Dataset, frame: pd.DataFrame, wishes: FeatureTransformations, notes: _Notes
+    dataset: Dataset, frame: pd.DataFrame, wishes: FeatureTransformations, notes: Notes
 ) -> tuple[ControlSpec, ...]:
     names = [v.name for v in dataset.controls]
     for wished in wishes.controls:
@@ -328,7 +254,7 @@ def _controls(
     return tuple(specs)
 
 
-def _trend_knots(years: float, wishes: FeatureTransformations, notes: _Notes) -> int:
+def _trend_knots(years: float, wishes: FeatureTransformations, notes: Notes) -> int:
     if wishes.trend_knots is not None:
         return wishes.trend_knots
     knots = int(years)
@@ -341,7 +267,7 @@ def _trend_knots(years: float, wishes: FeatureTransformations, notes: _Notes) ->
     return knots
 
 
-def _seasonality(years: float, wishes: FeatureTransformations, notes: _Notes) -> int:
+def _seasonality(years: float, wishes: FeatureTransformations, notes: Notes) -> int:
     if wishes.yearly_seasonality is not None:
         return wishes.yearly_seasonality
     order = 3 if years >= MIN_YEARS_FOR_SEASON else 0
@@ -356,7 +282,7 @@ def _seasonality(years: float, wishes: FeatureTransformations, notes: _Notes) ->
     return order
 
 
-def _weekday_levels(frequency: Frequency, wishes: FeatureTransformations, notes: _Notes) -> bool:
+def _weekday_levels(frequency: Frequency, wishes: FeatureTransformations, notes: Notes) -> bool:
     if frequency is not Frequency.DAILY:
         if wishes.weekday_levels:
             raise SpecError(f"weekday_levels needs daily data, and this is {frequency}.")
@@ -373,7 +299,7 @@ def _weekday_levels(frequency: Frequency, wishes: FeatureTransformations, notes:
     return True
 
 
-def _likelihood(target: pd.Series, wishes: FeatureTransformations, notes: _Notes) -> Likelihood:
+def _likelihood(target: pd.Series, wishes: FeatureTransformations, notes: Notes) -> Likelihood:
     if wishes.likelihood is not None:
         return wishes.likelihood
     steps = target.diff().dropna()
