@@ -21,8 +21,11 @@ SMALLEST: Final = 1e-300
 
 def information(draws: Draws, spec: ModelSpec, *, seed: int) -> tuple[Information, ...]:
     """What was learnt of each channel, in the order of the spec."""
-    random = np.random.default_rng(seed)
-    return tuple(_learnt(draws, channel, c, random) for c, channel in enumerate(spec.channels))
+    # Each channel has its own numbers, so that a prior on one leaves what is said of the others.
+    return tuple(
+        _learnt(draws, channel, c, np.random.default_rng([seed, c]))
+        for c, channel in enumerate(spec.channels)
+    )
 
 
 def data_share(learnt: FloatArray) -> float:

@@ -77,7 +77,12 @@ class Fitted:
 
 
 def make_dataset(
-    target: Variable, *, periods: int = PERIODS, late: str | None = None, seed: int = 4
+    target: Variable,
+    *,
+    periods: int = PERIODS,
+    late: str | None = None,
+    flat: str | None = None,
+    seed: int = 4,
 ) -> Dataset:
     """Weekly spend with pauses, a price, and a target of 1 m that all of them move.
 
@@ -85,6 +90,7 @@ def make_dataset(
         target: What is explained; counted targets are a thousandth as large.
         periods: Number of weeks.
         late: The channel that was launched in the last ten weeks, if there is one.
+        flat: The channel that spends the same in every week but for a hair, if there is one.
         seed: Of spend, price and noise.
     """
     random = np.random.default_rng(seed)
@@ -96,6 +102,8 @@ def make_dataset(
         spend = np.where(on, random.gamma(3.0, level / 3, periods), 0.0)
         if name == late:
             spend[:-10] = 0.0
+        if name == flat:
+            spend = level * (1 + 1e-4 * on)
         felt = carry_over(spend / spend.max(), adstock_weights(Adstock.GEOMETRIC, 0.4, 8))
         shape = saturate(Saturation.LOGISTIC, felt, 2.0, 1.0)
         total = total + roas * spend.sum() * shape / shape.sum()
@@ -130,15 +138,31 @@ def make_spec(dataset: Dataset, **more: object) -> ModelSpec:
 
 
 @pytest.fixture(scope="session")
+def made_spec() -> Callable[..., tuple[Dataset, ModelSpec]]:
+    """Made data in money and a spec of it, to be built without a fit."""
+
+    def make(**choices: object) -> tuple[Dataset, ModelSpec]:
+        dataset = make_dataset(MONEY)
+        return dataset, make_spec(dataset, **choices)
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def make_fit(tmp_path_factory: pytest.TempPathFactory) -> Make:
     """Fit a spec on made data; equal jobs are fitted once."""
     home = tmp_path_factory.mktemp("fits")
 
     def fit(
-        target: Variable, *, depth: Depth, late: str | None = None, **choices: object
+        target: Variable,
+        *,
+        depth: Depth,
+        late: str | None = None,
+        flat: str | None = None,
+        **choices: object,
     ) -> Fitted:
-        dataset = make_dataset(target, late=late)
-        path = write_mff(dataset, home, f"{target.name}_{late}".replace("/", "_"))
+        dataset = make_dataset(target, late=late, flat=flat)
+        path = write_mff(dataset, home, f"{target.name}_{late}_{flat}".replace("/", "_"))
         job = FitJob(
             project="fits", mff_path=path, mff_sha256=table_sha256(path),
             spec=make_spec(dataset, **choices), seed=7, depth=depth,
