@@ -75,28 +75,30 @@ def channel_specs(
             notes.find(code, severity, f"{_named(prior)} is {why}.", prior.channel)
             continue
         (name,) = same_channel(prior.channel, form.known)
-        taken = _taken(specs[name], prior)
-        if taken:
-            notes.find(
-                "plan_prior_doubled",
-                Severity.WARNING,
-                f"{_named(prior)} is not used: {name} has a narrower one already, of "
-                f"{_claims(taken)}. Join them in the plan to use both.",
-                name,
-            )
-            continue
-        try:
-            specs[name] = _with_prior(specs[name], prior, form)
-        except SpecError as error:
-            notes.find(
-                "plan_prior_unusable",
-                Severity.WARNING,
-                f"{_named(prior)} is not used. {error.message}",
-                name,
-            )
-            continue
-        _decide(prior, specs[name], form, notes)
+        specs[name] = _take(prior, specs[name], form, notes)
     return tuple(specs.values())
+
+
+def _take(prior: PlannedPrior, spec: ChannelSpec, form: MediaForm, notes: Notes) -> ChannelSpec:
+    """The channel with the prior and a decision; without both, a finding says why."""
+    taken = _taken(spec, prior)
+    if taken:
+        notes.find(
+            "plan_prior_doubled",
+            Severity.WARNING,
+            f"{_named(prior)} is not used: {spec.name} has a narrower one already, of "
+            f"{_claims(taken)}. Join them in the plan to use both.",
+            spec.name,
+        )
+        return spec
+    try:
+        cited = _with_prior(spec, prior, form)
+    except SpecError as error:
+        said = f"{_named(prior)} is not used. {error.message}"
+        notes.find("plan_prior_unusable", Severity.WARNING, said, spec.name)
+        return spec
+    _decide(prior, cited, form, notes)
+    return cited
 
 
 def _own_priors(form: MediaForm) -> tuple[ChannelSpec, ...]:
@@ -143,7 +145,7 @@ def _refusal(prior: PlannedPrior, form: MediaForm) -> tuple[str, Severity, str] 
     if len(found) != 1:
         matching = f"{', '.join(found)} match it" if found else "no channel of the data matches it"
         return "plan_prior_without_data", Severity.WARNING, f"not used: {matching}"
-    (channel,) = [c for c in form.channels if c.name in found] or (None,)
+    channel = next((c for c in form.channels if c.name == found[0]), None)
     if channel is None:
         why = f"not used: {found[0]} has no spend in any period"
         return "plan_prior_without_data", Severity.WARNING, why
