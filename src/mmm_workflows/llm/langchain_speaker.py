@@ -158,13 +158,15 @@ class _Heard:
         return "".join(self._texts)
 
     def usage(self) -> Usage:
-        """As the server counted, or our estimate: a piece is a token to most servers."""
-        counted = self._counted or Usage(
-            prompt_tokens=tokens_of(*(m.text for m in self._talk)) if self.pieces else 0,
-            reply_tokens=self.pieces,
+        """As the server counted, else our estimate: a piece is a token to most servers."""
+        counted = self._counted or Usage(reply_tokens=self.pieces)
+        estimate = tokens_of(*(message.text for message in self._talk)) if self.pieces else 0
+        return Usage(
+            calls=1,
+            prompt_tokens=counted.prompt_tokens or estimate,
+            reply_tokens=counted.reply_tokens,
+            seconds=round(time.monotonic() - self._started, 3),
         )
-        seconds = time.monotonic() - self._started
-        return counted.model_copy(update={"calls": 1, "seconds": round(seconds, 3)})
 
 
 def unavailable(name: str, error: Exception, usage: Usage | None = None) -> ModelUnavailable:

@@ -63,7 +63,7 @@ async def open_ollama(
             f"{_listed(there)}. Run `ollama pull {model}` there, or set one that it has.",
             code="language_model_unknown",
         )
-    # In a thread: the two HTTP clients inside read certificates from disk.
+    # Two clients are inside.
     chat = await asyncio.to_thread(_chat_ollama, base_url, model, timeout_s)
 
     def arguments(schema: JsonSchema, max_reply_tokens: int) -> dict[str, Any]:
@@ -134,7 +134,9 @@ def _client_arguments(base_url: str, timeout_s: float) -> dict[str, Any]:
 async def _models_of(base_url: str, *, timeout_s: float) -> list[str]:
     where = f"The Ollama server at {shown_url(base_url)}"
     try:
-        async with httpx.AsyncClient(**_client_arguments(base_url, timeout_s)) as client:
+        # In a thread, as below: a client reads certificates from disk.
+        arguments = _client_arguments(base_url, timeout_s)
+        async with await asyncio.to_thread(httpx.AsyncClient, **arguments) as client:
             answer = await client.get(f"{base_url.rstrip('/')}/api/tags")
         answer.raise_for_status()
         return [model.name for model in _Tags.model_validate_json(answer.content).models]

@@ -105,6 +105,18 @@ async def test_usage_is_as_the_server_counted_it(server: ScriptedOllama, chat: C
     assert budget.spent == reply.usage
 
 
+async def test_what_the_server_did_not_count_is_estimated(
+    server: ScriptedOllama, chat: ChatModel
+) -> None:
+    server.script(MODEL, Says(GOOD, prompt_tokens=0), Breaks(GOOD))
+    assert (await ask(chat)).usage.prompt_tokens > 200
+    budget = Budget(max_calls=1, max_tokens=1_000_000)
+    with pytest.raises(ServiceUnavailable, match="used 1 calls"):
+        await ask(chat, budget)
+    assert budget.spent.prompt_tokens > 200
+    assert budget.spent.reply_tokens >= 1
+
+
 @pytest.mark.parametrize(
     "reply",
     [
