@@ -1,11 +1,13 @@
 # Every target does its own set-up; only Python 3.12 or newer, git and make are needed.
 # PYTHON chooses another interpreter: make test PYTHON=3.13
+# EXTRAS adds optional packages, with commas: make test EXTRAS=crawl
 PYTHON ?=
+EXTRAS ?=
 BIN := .venv/bin
-# One mark per interpreter: another PYTHON installs again instead of being ignored.
-READY := .venv/.ready-$(or $(notdir $(PYTHON)),default)
+# One mark per choice: another PYTHON or EXTRAS installs again instead of being ignored.
+READY := .venv/.ready-$(or $(notdir $(PYTHON)),default)-$(EXTRAS)
 
-.PHONY: help setup demo test quick check format bench proof clean
+.PHONY: help setup demo test quick services check format bench proof clean
 
 help:    ## what there is
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -13,7 +15,7 @@ help:    ## what there is
 setup: $(READY)  ## install everything into .venv
 
 $(READY): pyproject.toml uv.lock scripts/setup.sh
-	@sh scripts/setup.sh "$(PYTHON)"
+	@sh scripts/setup.sh "$(PYTHON)" "$(EXTRAS)"
 	@touch $(READY)
 
 demo: $(READY)  ## the main job on the sample data, fitted afresh
@@ -24,6 +26,9 @@ test: $(READY)  ## every test
 
 quick: $(READY)  ## the tests that take no real fit
 	$(BIN)/pytest tests/
+
+services:  ## install and start what the tests marked services and browser need (Debian, as root)
+	@bash tests/services/up.sh
 
 check: $(READY)  ## formatting, linters, import contracts, types
 	$(BIN)/black --check --quiet src tests scripts examples benchmarks

@@ -36,7 +36,7 @@ def settings_page() -> str:
 def _default(name: str, value: object) -> str:
     if name in ("mmm_home", "mmm_cache"):
         return "the user's own folder for this"
-    return f"`{value}`" if isinstance(value, str) else "unset"
+    return f"`{value}`" if isinstance(value, (str, int, float)) else "unset"
 
 
 PAGES = {"errors.md": errors_page, "settings.md": settings_page}

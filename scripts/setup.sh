@@ -1,8 +1,10 @@
 #!/bin/sh
 # Installs the locked packages into .venv. Bootstraps uv into .tools when there is none that runs;
-# the system's Python is left as it is. $1: a Python version or path, empty for the best there is.
+# the system's Python is left as it is. $1: a Python version or path, empty for the best there is;
+# $2: optional packages, with commas.
 set -eu
 wanted=${1:-}
+extras=$(echo "${2:-}" | sed 's/[^,][^,]*/--extra &/g; s/,/ /g')
 export UV_PYTHON_DOWNLOADS=never
 
 is_new_enough() {
@@ -54,4 +56,5 @@ else
         exit 2
     fi
 fi
-"$uv" sync --quiet --frozen --compile-bytecode --python "$wanted"
+# shellcheck disable=SC2086  one word per option
+"$uv" sync --quiet --frozen --compile-bytecode --python "$wanted" $extras

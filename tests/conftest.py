@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from mmm_workflows.config import SERVICES, Settings
+from mmm_workflows.config import Settings
 
 REPOSITORY = Path(__file__).parent.parent
 SHARED_CACHE = REPOSITORY / ".cache"
@@ -23,8 +23,8 @@ if settings.get_current_profile_name() != "ci":
 @pytest.fixture(autouse=True)
 def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """No service is set, and every folder but the cache of compiled models is fresh."""
-    for name in (*SERVICES, "UPLOAD_DIR", "MODEL_DIR", "OUTPUT_DIR"):
-        monkeypatch.delenv(name, raising=False)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
     home = tmp_path / "home"
     monkeypatch.setenv("MMM_HOME", str(home))
     monkeypatch.setenv("MMM_CACHE", str(SHARED_CACHE))

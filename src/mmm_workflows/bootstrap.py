@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final, Literal
 
 from mmm_workflows.config import SERVICES, Settings, child_environment, silence_telemetry
-from mmm_workflows.errors import ServiceUnavailable
+from mmm_workflows.errors import MMMError, ServiceUnavailable, SettingsError
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
@@ -18,7 +19,43 @@ if TYPE_CHECKING:
     from mmm_workflows.db.artifacts import ArtifactStore
     from mmm_workflows.db.locks import RunLocks
     from mmm_workflows.db.runs import RunStore
-    from mmm_workflows.ports import Compute, ProgressChannel
+    from mmm_workflows.llm.budget import Budget
+    from mmm_workflows.llm.chat import ChatModel
+    from mmm_workflows.ports import Compute, PageReader, ProgressChannel
+    from mmm_workflows.tools.code_executor import CodeExecutor
+    from mmm_workflows.tools.web import OpenWeb, Web, WebLimits, WebMode
+
+# Services that a setting names and that no adapter is there for yet.
+NOT_YET: Final = (
+    "NEO4J_URI",
+    "DATABASE_URL",
+    "ASYNC_DATABASE_URL",
+    "REDIS_URL",
+    "CHROMA_URL",
+    "DASK_SCHEDULER",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Languages:
+    """The language models, each None where rules stand in for it, and what a run may ask of them."""
+
+    reasoning: ChatModel | None
+    coding: ChatModel | None
+    max_calls: int
+    max_tokens: int
+    max_reply_tokens: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The models by name, each once."""
+        return tuple(dict.fromkeys(m.name for m in (self.reasoning, self.coding) if m is not None))
+
+    def budget(self) -> Budget:
+        """A fresh budget for one execution of a run."""
+        from mmm_workflows.llm.budget import Budget
+
+        return Budget(max_calls=self.max_calls, max_tokens=self.max_tokens)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +68,11 @@ class Services:
     artifacts: ArtifactStore
     compute: Compute
     progress: ProgressChannel
+    languages: Languages
+    open_executor: Callable[[], Awaitable[CodeExecutor]]
+    web: Literal["off", "on"]
+    open_web: OpenWeb
+    web_limits: WebLimits
     uploads: ArtifactStore
     home: Path
     models: Path
@@ -82,6 +124,8 @@ def refuse_unsupported(settings: Settings) -> None:
         ServiceUnavailable: At least one is set (``service_not_supported``).
     """
     for name in settings.services_set():
+        if name not in NOT_YET:
+            continue
         raise ServiceUnavailable(
             f"{name} is set, but this version has no adapter for it yet. "
             f"Unset it to use {SERVICES[name]}.",
@@ -99,6 +143,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> Services:
     from mmm_workflows.db.runs import RunStore
     from mmm_workflows.tools.compute import LocalCompute
     from mmm_workflows.tools.progress import LocalProgress
+    from mmm_workflows.tools.web import WebLimits
 
     home = settings.home
     engine = await open_database(f"sqlite+aiosqlite:///{home / 'runs.db'}")
@@ -111,7 +156,150 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> Services:
         artifacts=ArtifactStore(settings.outputs),
         compute=LocalCompute(settings.models, settings.cache, environment=child_environment()),
         progress=LocalProgress(),
+        languages=await _open_languages(settings),
+        open_executor=executor_opener(home / "sandbox"),
+        web=settings.web_search,
+        open_web=web_opener(settings),
+        web_limits=WebLimits(
+            queries=settings.research_queries,
+            pages=settings.research_pages,
+            bytes=settings.research_bytes,
+            minutes=settings.research_minutes,
+        ),
         home=home,
         uploads=ArtifactStore(settings.uploads),
         models=settings.models,
     )
+
+
+async def examine_services(settings: Settings) -> dict[str, str]:
+    """What stands behind each service on this machine, one sentence each; opens no run database."""
+    silence_telemetry()
+    from mmm_workflows.tools.sandbox.probe import probe_sandbox
+
+    said = {
+        name: (
+            "set, but this version has no adapter for it yet: unset it"
+            if name in NOT_YET and name in settings.services_set()
+            else f"not set: {instead}"
+        )
+        for name, instead in SERVICES.items()
+    }
+    with TemporaryDirectory() as scratch:
+        report = await probe_sandbox(Path(scratch))
+    said["code sandbox"] = f"{report.mode}: {report.why}"
+    if settings.model is not None or settings.ollama_base_url is not None:
+        try:
+            languages = await _open_languages(settings)
+        except MMMError as error:
+            said["language model"] = error.message
+        else:
+            said["language model"] = " and ".join(languages.names)
+    else:
+        said["language model"] = "none: rules"
+    said.pop("OLLAMA_BASE_URL")
+    return said
+
+
+def executor_opener(folder: Path) -> Callable[[], Awaitable[CodeExecutor]]:
+    """Opens the executor of generated code at its first use; the canary is sent out once."""
+    kept: list[CodeExecutor] = []
+    turn = asyncio.Lock()
+
+    async def opened() -> CodeExecutor:
+        from mmm_workflows.tools.code_executor import CodeExecutor
+        from mmm_workflows.tools.sandbox.probe import probe_sandbox
+
+        async with turn:
+            if not kept:
+                report = await probe_sandbox(folder)
+                kept.append(CodeExecutor(folder=folder, mode=report.mode))
+            return kept[0]
+
+    return opened
+
+
+def web_opener(settings: Settings) -> OpenWeb:
+    """Opens the web for one run: live, or from a folder of recorded searches and pages."""
+
+    @asynccontextmanager
+    async def opened(mode: WebMode, replay: Path | None, record: Path) -> AsyncIterator[Web]:
+        from mmm_workflows.tools.replay import ReplayReader, ReplaySearch
+        from mmm_workflows.tools.web import Web
+
+        if mode == "replay":
+            folder = replay or record
+            yield Web(mode=mode, search=ReplaySearch(folder), reader=ReplayReader(folder))
+            return
+        async with AsyncExitStack() as stack:
+            yield await _live_web(settings, record, stack)
+
+    return opened
+
+
+async def _live_web(settings: Settings, record: Path, stack: AsyncExitStack) -> Web:
+    from mmm_workflows.tools.addresses import AddressGuard
+    from mmm_workflows.tools.fetcher import HttpPageReader
+    from mmm_workflows.tools.replay import RecordingReader, RecordingSearch
+    from mmm_workflows.tools.web import ReaderWithBrowser, Web
+    from mmm_workflows.tools.web_search import DdgsSearch
+
+    agent = f"mmm-workflows ({settings.web_contact or 'no contact given'})"
+    guard = AddressGuard()
+    plain = HttpPageReader(guard, settings.cache / "pages", user_agent=agent)
+    reader: PageReader = plain
+    if settings.chromium is not None:
+        from mmm_workflows.tools.browser_reader import BrowserPageReader
+
+        browser = BrowserPageReader(
+            guard,
+            plain.may_read,
+            chromium=settings.chromium,
+            user_agent=agent,
+            environment=child_environment(),
+        )
+        reader = ReaderWithBrowser(plain, await stack.enter_async_context(browser))
+    search = DdgsSearch(backend=settings.search_backend)
+    return Web(
+        mode="on",
+        search=RecordingSearch(search, record),
+        reader=RecordingReader(reader, record),
+    )
+
+
+async def _open_languages(settings: Settings) -> Languages:
+    """The models of these settings, each of them known to be there.
+
+    Raises:
+        SettingsError: Two providers are set at once, or one cannot be used.
+        ServiceUnavailable: The server cannot be reached, or does not have a model.
+    """
+
+    def languages(reasoning: ChatModel | None, coding: ChatModel | None) -> Languages:
+        return Languages(
+            reasoning=reasoning,
+            coding=coding,
+            max_calls=settings.model_max_calls,
+            max_tokens=settings.model_max_tokens,
+            max_reply_tokens=settings.model_reply_tokens,
+        )
+
+    if settings.model is not None and settings.ollama_base_url is not None:
+        raise SettingsError(
+            "MODEL and OLLAMA_BASE_URL are both set, and only one can be the language model. "
+            "Unset one of them."
+        )
+    if settings.model is not None:
+        from mmm_workflows.llm.provider import open_provider
+
+        both = await open_provider(settings.model, timeout_s=settings.model_timeout_s)
+        return languages(both, both)
+    if settings.ollama_base_url is not None:
+        from mmm_workflows.llm.ollama import open_ollama
+
+        reasoning, coding = [
+            await open_ollama(settings.ollama_base_url, name, timeout_s=settings.model_timeout_s)
+            for name in (settings.ollama_reasoning_model, settings.ollama_coding_model)
+        ]
+        return languages(reasoning, coding)
+    return languages(None, None)

@@ -63,8 +63,15 @@ class Settings(BaseSettings):
     model_timeout_s: float = Field(120.0, gt=0, description="seconds to wait for one reply")
     model_max_calls: int = Field(40, ge=0, description="calls of the language model per run")
     model_max_tokens: int = Field(200_000, ge=0, description="tokens in and out per run")
+    model_reply_tokens: int = Field(2048, gt=0, description="tokens of one reply at most")
     web_search: Literal["off", "on"] = Field("off", description="whether Research searches the web")
     search_backend: str = Field("duckduckgo", description="search engine that ddgs is pinned to")
+    web_contact: str = Field(
+        "", description="where a site's owner can reach you, sent with requests"
+    )
+    chromium: Path | None = Field(
+        None, description="Chromium for pages that need a browser (extra crawl); unset: none"
+    )
     research_queries: int = Field(8, ge=0, description="searches per run of Research")
     research_pages: int = Field(20, ge=0, description="pages read per run of Research")
     research_bytes: int = Field(20_000_000, ge=0, description="bytes read per run of Research")

@@ -82,6 +82,8 @@ CODES: Final[dict[str, str]] = {
     "web_budget": "Research has used up its searches, pages, bytes or time.",
     "browser_unavailable": "Pages that need a browser cannot be read on this machine.",
     "sandbox_unavailable": "Nothing on this machine can hold generated code, so none is run.",
+    "answer_unreadable": "What a program wrote as its answer cannot be read.",
+    "code_missing": "A question needs code, and neither a model nor a person wrote any.",
     "claim_invalid": "A claim does not say what its quote says, or its quote is not in the page.",
     "graph_cyclic": "Causes and effects of a plan run in a circle.",
     "artifact_damaged": "A stored artifact is missing or has changed.",

@@ -5,8 +5,6 @@ TEST_OLLAMA_BASE_URL and TEST_OLLAMA_MODEL. The tiny model's answers are worth n
 proved is that the real server takes what we send and that we judge what it sends.
 """
 
-import os
-from pathlib import Path
 from typing import Literal
 
 import httpx
@@ -17,11 +15,11 @@ from mmm_workflows.errors import InvalidReply, ServiceUnavailable
 from mmm_workflows.llm.budget import Budget
 from mmm_workflows.llm.chat import ChatModel
 from mmm_workflows.llm.ollama import open_ollama
-from mmm_workflows.mmm.quoting import quoted
+from mmm_workflows.mmm.material import quoted
+
+from .ollama_state import ollama_state
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
-
-CACHE = Path(os.environ.get("MMM_SERVICES_CACHE", "~/.cache/mmm-workflows-services")).expanduser()
 
 
 class Part(BaseModel):
@@ -41,27 +39,9 @@ class Framed(BaseModel):
     share_0_1: float | None = Field(None, ge=0, le=1)
 
 
-def _state() -> dict[str, str]:
-    found = {
-        name: os.environ[f"TEST_{name}"]
-        for name in ("OLLAMA_BASE_URL", "OLLAMA_MODEL")
-        if f"TEST_{name}" in os.environ
-    }
-    path = CACHE / "ollama.env"
-    if not found and path.exists():
-        found = dict(line.split("=", 1) for line in path.read_text().splitlines())
-    return found
-
-
 @pytest.fixture(scope="module")
 def state() -> dict[str, str]:
-    found = _state()
-    if not {"OLLAMA_BASE_URL", "OLLAMA_MODEL"} <= set(found):
-        missing = "no real Ollama server: run tests/services/ollama_up.sh"
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return found
+    return ollama_state()
 
 
 @pytest.fixture

@@ -43,7 +43,9 @@ async def test_a_run_emits_events_without_a_gap_and_ends_at_one(runner: Runner) 
     assert result["status"] == "succeeded"
     assert result["generated_by"] == "rules"
     assert result["decisions"]
-    assert {a["kind"] for a in result["artifacts"]} == {"research_plan", "research_result"}
+    assert {a["kind"] for a in result["artifacts"]} == {
+        "earlier_plans", "research_plan", "evidence", "evidence_report", "research_result",
+    }  # fmt: skip
 
 
 async def test_a_finished_run_is_read_not_repeated(runner: Runner) -> None:

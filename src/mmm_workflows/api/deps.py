@@ -33,6 +33,7 @@ class Folders:
         _refuse_outside(arguments.get("data_sources", ()), self.uploads, "UPLOAD_DIR")
         _refuse_outside(_one(arguments, "mff_data_path"), self.outputs, "OUTPUT_DIR")
         _refuse_outside(_one(arguments, "model_artifact_path"), self.models, "MODEL_DIR")
+        _refuse_outside(_one(arguments, "replay"), self.outputs, "OUTPUT_DIR")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,7 @@ type Shared = Annotated[Door, Depends(_door)]
 
 
 def _one(arguments: Json, name: str) -> Sequence[str]:
-    return (arguments[name],) if name in arguments else ()
+    return (arguments[name],) if arguments.get(name) is not None else ()
 
 
 def _refuse_outside(paths: Sequence[str], folder: Path, setting: str) -> None:

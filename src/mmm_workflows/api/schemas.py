@@ -108,3 +108,4 @@ class Health(BaseModel):
     status: str
     version: str
     generated_by: str
+    sandbox: str

@@ -121,6 +121,10 @@ def run(
 def research(
     query: Annotated[str, typer.Argument(help="what the model is for")],
     review: Annotated[bool, typer.Option(help="wait for your word before it ends")] = False,
+    web: Annotated[bool | None, typer.Option(help="search the web; unset: WEB_SEARCH")] = None,
+    replay: Annotated[
+        Path | None, typer.Option(help="folder of recorded searches and pages to read instead")
+    ] = None,
     workflow_id: WorkflowId = None,
     project: Project = DEFAULT_PROJECT,
     seed: Seed = DEFAULT_SEED,
@@ -129,7 +133,13 @@ def research(
 ) -> None:
     """A plan for the data."""
     _start(
-        "research", lambda: {"query": query, "review": review},
+        "research",
+        lambda: {
+            "query": query,
+            "review": review,
+            "web_search": None if web is None else ("on" if web else "off"),
+            "replay": None if replay is None else str(replay.absolute()),
+        },
         workflow_id=workflow_id, project=project, seed=seed, depth=depth, as_json=as_json,
     )  # fmt: skip
 
@@ -203,6 +213,31 @@ def whatif(
             "mff_data_path": str(mff.absolute()),
         },
         workflow_id=workflow_id, project=project, seed=seed, depth=depth, as_json=as_json,
+    )  # fmt: skip
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="question to the data in plain words")],
+    mff: Annotated[Path, typer.Option(help="MFF table that EDA wrote")],
+    code: Annotated[
+        Path | None, typer.Option(help="your own program, run in place of the coding model's")
+    ] = None,
+    workflow_id: WorkflowId = None,
+    project: Project = DEFAULT_PROJECT,
+    seed: Seed = DEFAULT_SEED,
+    as_json: AsJson = False,
+) -> None:
+    """Answer a question by a program that runs on the data in a sandbox."""
+    _start(
+        "ask",
+        lambda: {
+            "question": question,
+            "mff_data_path": str(mff.absolute()),
+            "code": None if code is None else _text_file(code),
+        },
+        workflow_id=workflow_id, project=project, seed=seed, depth=DepthName.STANDARD,
+        as_json=as_json,
     )  # fmt: skip
 
 
@@ -320,14 +355,21 @@ def _data(
     }
 
 
-def _json_file(path: Path | None) -> Json | None:
-    if path is None:
-        return None
+def _text_file(path: Path) -> str:
     if not path.is_file():
         raise UserError(f"There is no file {path}.")
     try:
-        value: Json = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no text in UTF-8: {error}.") from error
+
+
+def _json_file(path: Path | None) -> Json | None:
+    if path is None:
+        return None
+    try:
+        value: Json = json.loads(_text_file(path))
+    except json.JSONDecodeError as error:
         raise UserError(f"{path} is no JSON: {error}.") from error
     if not isinstance(value, dict):
         raise UserError(f"{path} holds a {type(value).__name__}; a JSON object was expected.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import shutil
 from importlib.metadata import version
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from mmm_workflows.cli.session import screen
-from mmm_workflows.config import SERVICES, read_settings
+from mmm_workflows.config import read_settings
 from mmm_workflows.records import Json
 
 PACKAGES: Final = (
@@ -29,7 +30,10 @@ SUPPORTED: Final = {"Linux": "", "Darwin": "", "Windows": "use it through WSL2"}
 
 def examine() -> Json:
     """Versions, folders, services and settings; secrets are masked, nothing is changed."""
+    from mmm_workflows.workflows.runner import examine as examine_services
+
     settings = read_settings()
+    services = asyncio.run(examine_services())
     folders = {
         "MMM_HOME": settings.home,
         "MMM_CACHE": settings.cache,
@@ -43,16 +47,9 @@ def examine() -> Json:
         "note": SUPPORTED.get(platform.system(), "this system is not tested"),
         "packages": {name: version(name) for name in PACKAGES},
         "folders": {name: _folder(path) for name, path in folders.items()},
-        "services": {
-            name: (
-                "set, but this version has no adapter for it yet: unset it"
-                if name in settings.services_set()
-                else f"not set: {instead}"
-            )
-            for name, instead in SERVICES.items()
-        },
+        "services": services,
         "settings": settings.shown(),
-        "generated_by": "rules",
+        "generated_by": services["language model"].removeprefix("none: "),
     }
 
 

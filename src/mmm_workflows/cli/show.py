@@ -18,6 +18,7 @@ def show_result(result: Json) -> None:
         ("quality_report", _eda),
         ("model_artifact_path", _modeling),
         ("scenario_results", _whatif),
+        ("named_figures", _ask),
     ):
         if key in result:
             show(result)
@@ -29,16 +30,50 @@ def show_result(result: Json) -> None:
 
 def _research(result: Json) -> None:
     _say(result["synthesis"])
+    if result["web_search"] == "off":
+        return
+    _say("")
+    _say(result["evidence_report"])
+    for outcome in result["web_outcomes"]:
+        _say(f"  {outcome['code']:<20}{outcome['message']}")
+    for prior in result["research_plan"]["priors"]:
+        _say(
+            f"  proposed prior  {prior['quantity']} of {prior['channel']}: median "
+            f"{figure(prior['median'])}, spread {figure(prior['spread'])} "
+            f"({', '.join(prior['claims'])}); {'accepted' if prior['accepted'] else 'not in use'}"
+        )
+
+
+def _ask(result: Json) -> None:
+    _say(result["answer"])
+    for table in result["tables"]:
+        shown = Table(title=table["name"], title_justify="left")
+        for column in table["columns"]:
+            shown.add_column(Text(column))
+        for row in table["rows"]:
+            shown.add_row(*(Text(cell) for cell in row))
+        screen.print(shown)
+        _say(f"Table: {table['path']} ({table['rows_in_all']} rows)")
+    for picture in result["pictures"]:
+        _say(f"Picture: {picture['path']}")
+    _say(f"Program ({result['generated_by']}, {result['sandbox']}): {result['code_path']}")
 
 
 def _eda(result: Json) -> None:
     report = result["quality_report"]
     _say(f"Data: {report['data_verdict']}, {len(report['findings'])} findings")
+    if result["generated_by"] != "rules":
+        _say(report["summary"])
     for finding in report["findings"]:
         _say(f"  {finding['severity']:<8}{finding['message']}")
     for chart in result["visualizations"]:
         _say(f"  chart   {chart['title']}: {chart['svg_path']}")
+    for ticked in result["checklist"]:
+        if ticked["status"] != "met":
+            wanted = ticked["requirement"]["variable"]
+            _say(f"  wanted  {wanted}: {ticked['status'].replace('_', ' ')}, {ticked['reason']}")
     _say(f"MFF: {result['mff_data_path']}")
+    _say(f'Ask the data: mmm-workflows ask --mff {result["mff_data_path"]} "..."')
 
 
 def _modeling(result: Json) -> None:
@@ -53,6 +88,7 @@ def _modeling(result: Json) -> None:
         table.add_column(column)
     table.add_column("ROAS" if money else "cost per contribution, median")
     table.add_column("mROAS")
+    table.add_column("from the data")
     for channel in result["channels"]:
         _add_row(
             table,
@@ -62,6 +98,7 @@ def _modeling(result: Json) -> None:
             _percent_cell(channel["share"]),
             _cell(channel["roas"]) if money else _cost_cell(channel["cost_per_contribution"]),
             _cell(channel["mroas"]),
+            _learned(channel["information"]),
         )
     screen.print(table)
     reused = " (an equal fit of before)" if result["reused"] else ""
@@ -121,6 +158,14 @@ def _add_row(table: Table, *cells: str) -> None:
 
 def _cell(estimate: Json | None) -> str:
     return "-" if estimate is None else interval(Estimate.model_validate(estimate))
+
+
+def _learned(information: Json | None) -> str:
+    """How much of the return the data told; the rest its prior did, by the claims named."""
+    if information is None:
+        return "-"
+    sources = ", ".join(information["sources"])
+    return percent(information["data_share"]) + (f", else {sources}" if sources else "")
 
 
 def _cost_cell(estimate: Json | None) -> str:

@@ -21,7 +21,7 @@ from mmm_workflows.llm.speech import (
     Spoken,
     tokens_of,
 )
-from mmm_workflows.mmm.quoting import READ_NOT_OBEY
+from mmm_workflows.mmm.material import READ_NOT_OBEY
 
 REPAIRS: Final = 2
 RETRIES: Final = 1

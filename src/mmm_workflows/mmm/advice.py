@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from mmm_workflows.mmm.dataset import Dataset
-from mmm_workflows.mmm.quality import QualityReport
+from mmm_workflows.mmm.quality import DataVerdict, QualityReport
 from mmm_workflows.mmm.spec import DEFAULT_L_MAX, PERIODS_PER_YEAR
+from mmm_workflows.records import Severity
 
 BY_FINDING = {
     "channels_correlate": "vary the budgets of {names} against each other, or merge them: as they "
@@ -45,6 +48,19 @@ def recommend(dataset: Dataset, report: QualityReport) -> tuple[str, ...]:
             "their credit."
         )
     return (opening, *advice)
+
+
+VERDICTS: Final = {
+    DataVerdict.READY: "The data can be modelled as it is.",
+    DataVerdict.REVIEW: "The data can be modelled; read the warnings first.",
+    DataVerdict.BLOCKED: "The data should not be modelled before its errors are mended.",
+}
+
+
+def describe_quality(report: QualityReport) -> tuple[str, ...]:
+    """Whether the data can be modelled, and what stands against it."""
+    pressing = [f.message for f in report.findings if f.severity is not Severity.INFO]
+    return (VERDICTS[report.data_verdict], *pressing)
 
 
 def _sentence(text: str) -> str:

@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final
 
 from mmm_workflows.mmm.channel_words import of_kind
-from mmm_workflows.mmm.dataset import Dataset, Described, Variable
+from mmm_workflows.mmm.dataset import Dataset, Variable
 from mmm_workflows.mmm.figures import figure
 from mmm_workflows.mmm.names import same_channel, words_of
-from mmm_workflows.mmm.plan import DataRequirement
+from mmm_workflows.mmm.plan import DataRequirement, Status, TickedRequirement
 from mmm_workflows.mmm.roles import TARGET_WORDS
 from mmm_workflows.mmm.spec import PERIODS_PER_YEAR, Frequency
-
-type Status = Literal["met", "not_met", "unknown"]
 
 _WORST_FIRST: Final[tuple[Status, ...]] = ("not_met", "unknown", "met")
 _FINEST_FIRST: Final = (Frequency.DAILY, Frequency.WEEKLY, Frequency.MONTHLY)
 _YEARS: Final = {"year": 1.0, "month": 1 / 12, "week": 1 / 52, "day": 1 / 365}
 _HISTORY: Final = re.compile(r"(?P<count>\d+(?:\.\d+)?)\s+(?P<unit>year|month|week|day)s?\b")
-
-
-class TickedRequirement(Described):
-    """A requirement, whether the data meets it, why, and the column that was looked at."""
-
-    requirement: DataRequirement
-    status: Status
-    reason: str
-    column: str | None = None
 
 
 def tick(

@@ -11,12 +11,26 @@ from mmm_workflows.mmm.claim_scale import Plain, converted
 from mmm_workflows.mmm.claim_statements import KPI_NAMES
 from mmm_workflows.mmm.claims import Claim
 from mmm_workflows.mmm.markdown import escaped, link
+from mmm_workflows.mmm.pages import WebOutcome
+from mmm_workflows.mmm.plan import PlannedPrior
 from mmm_workflows.mmm.readings import ALL_MEDIA, Kpi, Unit
+from mmm_workflows.mmm.results import Value
+from mmm_workflows.mmm.transport import LeftOut
 
 NOTHING: Final = "No evidence found; the plan rests on defaults."
 # Two figures disagree when the nearer ends of their ranges are farther apart than this factor.
 CONFLICT_RATIO: Final = 1.5
 _COLUMNS: Final = ("Claim", "Figure", "Where", "When", "Method", "Source is", "Source")
+
+
+class Evidence(Value):
+    """What a look at the web came to: claims, the priors proposed from them, and what gave nothing."""
+
+    claims: tuple[Claim, ...] = ()
+    priors: tuple[PlannedPrior, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    outcomes: tuple[WebOutcome, ...] = ()
+
 
 type Numbers = dict[tuple[str, str], int]
 

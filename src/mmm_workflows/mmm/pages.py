@@ -46,6 +46,14 @@ class Page(WebRecord):
     how: str
 
 
+class WebOutcome(WebRecord):
+    """A search or a page that gave nothing, and why."""
+
+    asked: str
+    code: str
+    message: str
+
+
 def text_sha256(text: str) -> str:
     """The hash by which claims name a page."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -14,6 +14,7 @@ type CausalRole = Literal[
     "confounder", "mediator", "collider", "precision", "instrument", "unrelated"
 ]
 type Basis = Literal["default", "evidence"]
+type Status = Literal["met", "not_met", "unknown"]
 
 
 class PlanPart(BaseModel):
@@ -84,6 +85,15 @@ class DataRequirement(PlanPart):
     history: str | None = None
     unit: str | None = None
     required: bool = True
+
+
+class TickedRequirement(PlanPart):
+    """A requirement, whether the data meets it, why, and the column that was looked at."""
+
+    requirement: DataRequirement
+    status: Status
+    reason: str
+    column: str | None = None
 
 
 class PlannedPrior(PlanPart):
@@ -229,6 +239,12 @@ class ResearchPlan(PlanPart):
     holidays: tuple[PlannedHoliday, ...] = ()
     risks: tuple[PlanRisk, ...] = ()
     evidence: tuple[str, ...] = Field(default=(), description="ids of the claims it rests on")
+
+
+class EarlierPlans(PlanPart):
+    """What was planned for this category before, the newest first."""
+
+    plans: tuple[ResearchPlan, ...] = ()
 
 
 def read_plan(plan: dict[str, Any] | ResearchPlan | None) -> ResearchPlan:

@@ -86,6 +86,14 @@ class HttpPageReader:
         await asyncio.to_thread(self._keep, page)
         return page
 
+    async def may_read(self, url: yarl.URL) -> None:
+        """Ask the site's robots.txt, for a reader that fetches the page in another way.
+
+        Raises:
+            WebError: The site does not want it to be read by programs (``page_robots``).
+        """
+        await self._robots.pause_s(url)
+
     async def _followed(self, url: yarl.URL, max_bytes: int) -> Answer:
         for _ in range(MOST_REDIRECTS + 1):
             answer = await self._asked(url, max_bytes)

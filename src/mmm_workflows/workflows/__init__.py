@@ -1,4 +1,4 @@
-"""The four workflows of MMM Workflows; creating one opens nothing."""
+"""The workflows of MMM Workflows; creating one opens nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mmm_workflows.config import Settings
     from mmm_workflows.workflows.front import (
+        AskWorkflow,
         EdaWorkflow,
         ModelingWorkflow,
         ResearchWorkflow,
@@ -40,3 +41,10 @@ async def create_whatif_workflow(settings: Settings | None = None) -> WhatifWork
     from mmm_workflows.workflows.front import WhatifWorkflow
 
     return WhatifWorkflow(settings)
+
+
+async def create_ask_workflow(settings: Settings | None = None) -> AskWorkflow:
+    """The workflow from a question to the answer of a program that ran on the data."""
+    from mmm_workflows.workflows.front import AskWorkflow
+
+    return AskWorkflow(settings)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from pydantic import BaseModel
 
@@ -15,7 +15,10 @@ from mmm_workflows.db.runs import RunStore
 from mmm_workflows.mmm.model_files import ModelFolder
 from mmm_workflows.ports import Compute
 from mmm_workflows.records import MODEL, Artifact, Decision, Depth, Json
+from mmm_workflows.tools.code_executor import CodeExecutor
+from mmm_workflows.tools.web import OpenWeb, WebLimits
 from mmm_workflows.workflows.contracts import Request
+from mmm_workflows.workflows.words import Writer
 
 
 class Speak(Protocol):
@@ -24,6 +27,9 @@ class Speak(Protocol):
     async def __call__(self, fraction: float, message: str, data: Json | None = None) -> None:
         """Write the event to the log and tell the watchers."""
         ...
+
+
+type OpenExecutor = Callable[[], Awaitable[CodeExecutor]]
 
 
 class Children(Protocol):
@@ -40,7 +46,13 @@ class Children(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """Everything a node may reach; one per execution of a run."""
+    """Everything a node may reach; one per execution of a run.
+
+    Attributes:
+        web: Whether a run searches the web that does not say so itself.
+        writer: Frames and explains; by rules where no model is set.
+        coder: Writes code; by rules, that is not at all, where no model is set.
+    """
 
     workflow_id: str
     project: str
@@ -49,6 +61,12 @@ class Context:
     runs: RunStore
     artifacts: ArtifactStore
     compute: Compute
+    open_executor: OpenExecutor
+    web: Literal["off", "on"]
+    open_web: OpenWeb
+    web_limits: WebLimits
+    writer: Writer
+    coder: Writer
     children: Children
     speak_as: Callable[[str], Speak]
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mmm_workflows.mmm.answers import AnswerPicture, AnswerTable
+from mmm_workflows.mmm.claims import Claim
+from mmm_workflows.mmm.narrative import CitedFigure
 from mmm_workflows.mmm.optimize import Optimization
-from mmm_workflows.mmm.plan import ResearchPlan
+from mmm_workflows.mmm.pages import WebOutcome
+from mmm_workflows.mmm.plan import ResearchPlan, TickedRequirement
 from mmm_workflows.mmm.results import (
     ChannelResult,
     Diagnostics,
@@ -47,6 +52,8 @@ class ResearchRequest(Request):
     target_variable: str | None = None
     media_channels: tuple[str, ...] | None = None
     review: bool = False
+    web_search: Literal["off", "on"] | None = None
+    replay: str | None = None
 
 
 class EdaRequest(Request):
@@ -60,6 +67,7 @@ class EdaRequest(Request):
     geography_column: str | None = None
     target_unit: str | None = None
     currency: str | None = None
+    research_plan: dict[str, Any] | None = None
 
 
 class ModelingRequest(Request):
@@ -96,6 +104,14 @@ class PipelineRequest(Request):
     margin: float | None = Field(default=None, gt=0, le=1)
 
 
+class AskRequest(Request):
+    """Which data to ask, and a question; with ``code`` a person's own program is run instead."""
+
+    mff_data_path: str
+    question: str = Field(min_length=1, max_length=4000)
+    code: str | None = Field(default=None, min_length=1, max_length=50_000)
+
+
 class Upload(BaseModel):
     """A file that was uploaded and kept; ``path`` is what ``data_sources`` takes."""
 
@@ -130,20 +146,38 @@ class ResultBody(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class WorkflowBody(ResultBody):
+    """The fields of a whole result.
+
+    Attributes:
+        generated_by: Whose words its texts are: ``rules``, a model, or why a model's were refused.
+        figures: The figures of a model's text, each with the field it was read from (JSON pointer).
+    """
+
+    generated_by: str = GENERATED_BY_RULES
+    figures: tuple[CitedFigure, ...] = ()
+
+
 class Source(ResultBody):
-    """A page that a plan rests on."""
+    """A page that a claim of the plan stands in."""
 
     title: str
     url: str
+    tier: str
+    sha256: str
+    fetched_at: datetime
 
 
-class ResearchBody(ResultBody):
+class ResearchBody(WorkflowBody):
     """The plan, and what it rests on."""
 
     research_plan: ResearchPlan
     sources: tuple[Source, ...]
     synthesis: str
-    web_search: Literal["off", "on"]
+    web_search: Literal["off", "on", "replay"]
+    claims: tuple[Claim, ...] = ()
+    evidence_report: str = ""
+    web_outcomes: tuple[WebOutcome, ...] = ()
 
 
 class QualityBody(ResultBody):
@@ -151,6 +185,7 @@ class QualityBody(ResultBody):
 
     findings: tuple[Finding, ...]
     data_verdict: str
+    summary: str
 
 
 class Visualization(ResultBody):
@@ -161,16 +196,17 @@ class Visualization(ResultBody):
     vega_lite_path: str
 
 
-class EdaBody(ResultBody):
+class EdaBody(WorkflowBody):
     """The data as MFF, with its quality and what follows for modeling."""
 
     mff_data_path: str
     quality_report: QualityBody
+    checklist: tuple[TickedRequirement, ...]
     visualizations: tuple[Visualization, ...]
     recommendations: tuple[str, ...]
 
 
-class ModelingBody(ResultBody):
+class ModelingBody(WorkflowBody):
     """The fitted model and what it says."""
 
     model_artifact_path: str
@@ -195,7 +231,7 @@ class InterpretationBody(ResultBody):
     questions: tuple[str, ...]
 
 
-class WhatifBody(ResultBody):
+class WhatifBody(WorkflowBody):
     """The answer to a question; the answers are empty while it asks back."""
 
     interpretation: InterpretationBody
@@ -207,7 +243,28 @@ class WhatifBody(ResultBody):
     reasons: dict[str, str] = {}
 
 
-class PipelineBody(ResultBody):
+class AskBody(WorkflowBody):
+    """What a program found in the data, with the program beside it.
+
+    Attributes:
+        outcome: How the program ended; the figures are empty unless it finished.
+        sandbox: What held it: bubblewrap with a guard, or the guard alone.
+    """
+
+    question: str
+    answer: str
+    named_figures: dict[str, float]
+    tables: tuple[AnswerTable, ...]
+    pictures: tuple[AnswerPicture, ...]
+    printed: str
+    outcome: str
+    sandbox: str
+    seconds: float
+    code: str
+    code_path: str
+
+
+class PipelineBody(WorkflowBody):
     """The results of the four workflows, each as it returned it, and all their decisions."""
 
     decisions: tuple[Decision, ...]

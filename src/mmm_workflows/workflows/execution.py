@@ -15,11 +15,13 @@ from langgraph.types import Command
 
 from mmm_workflows.bootstrap import Services
 from mmm_workflows.errors import MMMError
+from mmm_workflows.llm.chat import ChatModel
 from mmm_workflows.records import ErrorInfo, Event, Json, Run, RunStatus
 from mmm_workflows.workflows import registry
 from mmm_workflows.workflows.context import Children, Context, Speak
 from mmm_workflows.workflows.contracts import Result
 from mmm_workflows.workflows.graph import Workflow
+from mmm_workflows.workflows.words import Writer, usage_in
 
 RECURSION_LIMIT: Final = 50
 POLL_S: Final = 0.5
@@ -46,6 +48,7 @@ class Execution:
         self._on_event = on_event
         self._step: str | None = run.step
         self._progress = 0.0
+        self._budget = services.languages.budget()
         self._context = Context(
             workflow_id=run.workflow_id,
             project=run.project,
@@ -54,12 +57,19 @@ class Execution:
             runs=services.runs,
             artifacts=services.artifacts,
             compute=services.compute,
+            open_executor=services.open_executor,
+            web=services.web,
+            open_web=services.open_web,
+            web_limits=services.web_limits,
+            writer=self._writer(services.languages.reasoning),
+            coder=self._writer(services.languages.coding),
             children=children,
             speak_as=self._speak_as,
         )
 
     async def run_to_end(self, durability: registry.Durability, answer: str | None) -> Json:
         """Invoke the graph until it ends, waits, fails or is cancelled; the record says which."""
+        self._budget.charge(usage_in(await self._services.runs.events(self._run.workflow_id)))
         await self._emit(RunStatus.RUNNING, f"{self._workflow.name} started")
         work = asyncio.create_task(self._invoke(durability, answer))
         try:
@@ -124,6 +134,13 @@ class Execution:
         finally:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
+
+    def _writer(self, model: ChatModel | None) -> Writer:
+        async def tell(message: str, data: Json) -> None:
+            await self._emit(RunStatus.RUNNING, message, data)
+
+        limit = self._services.languages.max_reply_tokens
+        return Writer(model, self._budget, tell, max_reply_tokens=limit)
 
     async def _fail(self, error: ErrorInfo) -> None:
         await self._services.runs.update(self._run.workflow_id, error=error)

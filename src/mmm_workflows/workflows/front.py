@@ -69,15 +69,22 @@ class ResearchWorkflow(_Handle):
         query: str,
         *,
         review: bool = False,
+        web_search: str | None = None,
+        replay: str | None = None,
         workflow_id: str | None = None,
         on_event: OnEvent | None = None,
         depth: str = Depth.STANDARD,
         seed: int = DEFAULT_SEED,
         project: str = DEFAULT_PROJECT,
     ) -> Json:
-        """Plan the data for a question; ``review`` waits for a person before it ends."""
+        """Plan the data for a question; ``review`` waits for a person before it ends.
+
+        ``web_search`` is "on" or "off" (left out: the setting WEB_SEARCH); ``replay`` is a folder
+        of recorded searches and pages, which is read in place of the web.
+        """
+        arguments = {"query": query, "review": review, "web_search": web_search, "replay": replay}
         return await self._run(
-            "research", {"query": query, "review": review},
+            "research", arguments,
             workflow_id=workflow_id, on_event=on_event, depth=depth, seed=seed, project=project,
         )  # fmt: skip
 
@@ -96,13 +103,17 @@ class EdaWorkflow(_Handle):
         control_variables: Sequence[str] | None = None,
         target_unit: str | None = None,
         currency: str | None = None,
+        research_plan: Json | None = None,
         workflow_id: str | None = None,
         on_event: OnEvent | None = None,
         depth: str = Depth.STANDARD,
         seed: int = DEFAULT_SEED,
         project: str = DEFAULT_PROJECT,
     ) -> Json:
-        """Check the files and turn them into MFF; what is not named is proposed and recorded."""
+        """Check the files and turn them into MFF; what is not named is proposed and recorded.
+
+        The data requirements of a ``research_plan`` are ticked in the result's ``checklist``.
+        """
         arguments = {
             "data_sources": _texts(data_sources),
             "target_variable": target_variable,
@@ -112,6 +123,7 @@ class EdaWorkflow(_Handle):
             "geography_column": geography_column,
             "target_unit": target_unit,
             "currency": currency,
+            "research_plan": research_plan,
         }
         return await self._run(
             "eda", arguments,
@@ -180,6 +192,28 @@ class WhatifWorkflow(_Handle):
         """Answer the question that a run waits with."""
         async with open_runner(self.settings) as runner:
             return await runner.decide(workflow_id, answer, on_event=on_event)
+
+
+class AskWorkflow(_Handle):
+    """From a question to the answer of a program that ran on the data in a sandbox."""
+
+    async def run(
+        self,
+        mff_data_path: str,
+        question: str,
+        *,
+        code: str | None = None,
+        workflow_id: str | None = None,
+        on_event: OnEvent | None = None,
+        depth: str = Depth.STANDARD,
+        seed: int = DEFAULT_SEED,
+        project: str = DEFAULT_PROJECT,
+    ) -> Json:
+        """Have the coding model write a program, or run the ``code`` of a person."""
+        return await self._run(
+            "ask", {"mff_data_path": str(mff_data_path), "question": question, "code": code},
+            workflow_id=workflow_id, on_event=on_event, depth=depth, seed=seed, project=project,
+        )  # fmt: skip
 
 
 def _texts(values: Sequence[str] | None) -> list[str] | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mmm_workflows.errors import UserError
 from mmm_workflows.workflows.contracts import (
+    AskRequest,
     EdaRequest,
     ModelingRequest,
     PipelineRequest,
@@ -54,6 +55,7 @@ WORKFLOWS: dict[str, Entry] = {
             durability="sync",
         ),
         Entry("whatif", "A question to a plan", WhatifRequest, f"{_HERE}.whatif_agent:build"),
+        Entry("ask", "A question to the data", AskRequest, f"{_HERE}.ask_agent:build"),
         Entry("pipeline", "All four", PipelineRequest, f"{_HERE}.pipeline:build"),
     )
 }

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Final
 
 from uuid_utils import uuid7
 
-from mmm_workflows.bootstrap import Services, open_services
+from mmm_workflows.bootstrap import Services, examine_services, open_services
 from mmm_workflows.config import Settings, read_settings
 from mmm_workflows.db.artifacts import safe_name
 from mmm_workflows.db.checkpoints import delete_thread
@@ -23,6 +23,7 @@ from mmm_workflows.errors import RunError
 from mmm_workflows.mmm.tables import read_table
 from mmm_workflows.records import (
     DEFAULT_PROJECT,
+    GENERATED_BY_RULES,
     MODEL,
     Artifact,
     Decision,
@@ -51,11 +52,25 @@ async def open_runner(settings: Settings | None = None) -> AsyncIterator[Runner]
         yield Runner(services)
 
 
+async def examine() -> dict[str, str]:
+    """What stands behind each service on this machine, one sentence each."""
+    return await examine_services(read_settings())
+
+
 class Runner:
     """The one way in to the workflows, for every door."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
+
+    @property
+    def written_by(self) -> str:
+        """Whose words the texts of new runs are: the language models' names, or ``rules``."""
+        return ", ".join(self.services.languages.names) or GENERATED_BY_RULES
+
+    async def sandbox_mode(self) -> str:
+        """What holds generated code on this machine; the canary is sent out at the first call."""
+        return str((await self.services.open_executor()).mode)
 
     async def start(
         self,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict
 
 from mmm_workflows.workflows.contracts import (
+    AskRequest,
     EdaRequest,
     ModelingRequest,
     PipelineRequest,
@@ -26,7 +29,13 @@ class ResearchState(State):
 
     request: ResearchRequest
     category: str = ""
+    earlier_path: str = ""
+    web_mode: Literal["off", "on", "replay"] = "off"
+    reading_path: str = ""
+    evidence_path: str = ""
     plan_path: str = ""
+    synthesis: str = ""
+    written_by: str = ""
 
 
 class EdaState(State):
@@ -60,6 +69,19 @@ class WhatifState(State):
     scenarios_path: str = ""
     optimization_path: str = ""
     no_allocation: str = ""
+
+
+class AskState(State):
+    """A question to the data, from the question to the answer of a program."""
+
+    request: AskRequest
+    data_path: str = ""
+    columns_path: str = ""
+    target: str = ""
+    code_path: str = ""
+    written_by: str = ""
+    run_path: str = ""
+    output_paths: dict[str, str] = {}
 
 
 class PipelineState(State):

@@ -9,10 +9,13 @@ from pathlib import Path
 
 from langgraph.runtime import Runtime
 
-from mmm_workflows.mmm.advice import recommend
+from mmm_workflows.mmm.advice import describe_quality, recommend
 from mmm_workflows.mmm.charts import draw
+from mmm_workflows.mmm.checklist import tick
 from mmm_workflows.mmm.dataset import Dataset, read_mff, write_mff
+from mmm_workflows.mmm.facts import quality_facts
 from mmm_workflows.mmm.ingest import load_files, make_dataset
+from mmm_workflows.mmm.plan import read_plan
 from mmm_workflows.mmm.quality import QualityReport, check
 from mmm_workflows.mmm.roles import Wishes, choose_roles
 from mmm_workflows.mmm.tables import Table
@@ -26,6 +29,7 @@ from mmm_workflows.workflows.state import EdaState
 async def load_data(state: EdaState, runtime: Runtime[Context]) -> Update:
     """Read the files cell by cell and merge them; later phases read what was kept here."""
     request = state.request
+    read_plan(request.research_plan)
     table = await asyncio.to_thread(
         load_files,
         [Path(source) for source in request.data_sources],
@@ -79,11 +83,23 @@ async def finalize(state: EdaState, runtime: Runtime[Context]) -> Update:
     dataset = await asyncio.to_thread(_read_mff, state.mff_path)
     report = QualityReport.model_validate_json(await _read(state.quality_path))
     charts = json.loads(await _read(state.charts_path))
+    names = tuple(v.name for v in dataset.sidecar.variables)
+    words = await runtime.context.writer.write(
+        "eda_summary",
+        facts=quality_facts(report, names),
+        assembled=describe_quality(report),
+        values={"findings": "\n".join(f.message for f in report.findings) or "none"},
+    )
     body = EdaBody(
+        generated_by=words.generated_by,
+        figures=words.figures,
         mff_data_path=state.mff_path,
         quality_report=QualityBody(
-            findings=report.findings, data_verdict=report.data_verdict.value
+            findings=report.findings,
+            data_verdict=report.data_verdict.value,
+            summary=words.text,
         ),
+        checklist=tick(read_plan(state.request.research_plan).data_requirements, dataset),
         visualizations=tuple(Visualization.model_validate(c) for c in charts),
         recommendations=recommend(dataset, report),
     )

@@ -11,6 +11,7 @@ from typing import Final
 from langgraph.runtime import Runtime
 
 from mmm_workflows.mmm.dataset import Dataset, read_mff
+from mmm_workflows.mmm.facts import modeling_facts
 from mmm_workflows.mmm.interpretation import interpret
 from mmm_workflows.mmm.model_files import open_model
 from mmm_workflows.mmm.plan import read_plan
@@ -84,7 +85,15 @@ async def interpret_results(state: ModelingState, runtime: Runtime[Context]) -> 
     model = await asyncio.to_thread(open_model, Path(state.model_path))
     results = model.results()
     proposal = await asyncio.to_thread(_propose, state, context)
+    words = await context.writer.write(
+        "modeling_summary",
+        facts=modeling_facts(results),
+        assembled=interpret(results),
+        values={"target": results.target},
+    )
     body = ModelingBody(
+        generated_by=words.generated_by,
+        figures=words.figures,
         model_artifact_path=state.model_path,
         reused=state.reused,
         model_spec=model.spec(),
@@ -96,7 +105,7 @@ async def interpret_results(state: ModelingState, runtime: Runtime[Context]) -> 
         drivers=results.drivers,
         baseline=results.baseline,
         fit=results.fit,
-        summary=" ".join(interpret(results)),
+        summary=words.text,
     )
     artifact = await context.keep_json("modeling_result", body)
     return {"body_path": artifact.path}

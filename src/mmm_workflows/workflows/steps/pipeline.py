@@ -20,6 +20,7 @@ from mmm_workflows.workflows.contracts import (
 )
 from mmm_workflows.workflows.graph import Update
 from mmm_workflows.workflows.state import PipelineState
+from mmm_workflows.workflows.words import together
 
 EDA_FIELDS = frozenset(EdaRequest.model_fields)
 
@@ -39,7 +40,9 @@ async def research(state: PipelineState, runtime: Runtime[Context]) -> Update:
 
 async def eda(state: PipelineState, runtime: Runtime[Context]) -> Update:
     """Turn the files into MFF."""
-    request = EdaRequest.model_validate(state.request.model_dump(include=set(EDA_FIELDS)))
+    plan = (await asyncio.to_thread(_read, state.result_paths["research"]))["research_plan"]
+    asked = state.request.model_dump(include=set(EDA_FIELDS))
+    request = EdaRequest.model_validate({**asked, "research_plan": plan})
     result = await runtime.context.children.run("eda", request, runtime.context.speak_as("eda"))
     kept = await _keep(state, runtime.context, "eda", result)
     return {**kept, "mff_path": result["mff_data_path"]}
@@ -82,8 +85,9 @@ async def whatif(state: PipelineState, runtime: Runtime[Context]) -> Update:
 async def finalize(state: PipelineState, runtime: Runtime[Context]) -> Update:
     """Put the four results into one."""
     parts = await _so_far(state)
+    written = together(*(part["generated_by"] for part in parts.values()))
     decisions = [decision for part in parts.values() for decision in part["decisions"]]
-    body = PipelineBody.model_validate({**parts, "decisions": decisions})
+    body = PipelineBody.model_validate({**parts, "decisions": decisions, "generated_by": written})
     artifact = await runtime.context.keep_json("pipeline_result", body)
     return {"body_path": artifact.path}
 

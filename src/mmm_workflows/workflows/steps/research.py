@@ -3,58 +3,114 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 
-from mmm_workflows.mmm.plan import ResearchPlan
+from mmm_workflows.mmm.categories import GENERIC
+from mmm_workflows.mmm.channel_words import kind_of_channel
+from mmm_workflows.mmm.claim_rules import read_claims
+from mmm_workflows.mmm.claims import Claim
+from mmm_workflows.mmm.distance import Brand
+from mmm_workflows.mmm.evidence import Evidence, write_evidence
+from mmm_workflows.mmm.narrative import Facts, faults
+from mmm_workflows.mmm.plan import EarlierPlans, Hypothesis, ResearchPlan, read_plan
 from mmm_workflows.mmm.planning import (
+    ProposedPlan,
+    add_evidence,
     describe_plan,
     find_category,
     propose_plan,
     revise_plan,
 )
-from mmm_workflows.records import Decision, Json
+from mmm_workflows.mmm.search_plan import plan_searches
+from mmm_workflows.mmm.transport import transport
+from mmm_workflows.records import GENERATED_BY_RULES, Decision, Json, RunStatus, Who
+from mmm_workflows.tools.web import Reading, WebMode, WebReading
 from mmm_workflows.workflows.context import Context
-from mmm_workflows.workflows.contracts import ResearchBody
+from mmm_workflows.workflows.contracts import ResearchBody, Source
 from mmm_workflows.workflows.graph import Update
+from mmm_workflows.workflows.outputs import PlanWords
 from mmm_workflows.workflows.state import ResearchState
+from mmm_workflows.workflows.words import REPLY_REFUSED
 
-QUESTION = (
+QUESTION: Final = (
     "Is this plan right? Answer yes, or name the target and all channels it should have instead, "
     "such as: revenue by TV, Search and Social."
 )
-YES = frozenset({"ok", "okay", "yes", "y", "fine", "good", "approve", "approved"})
+PRIORS: Final = (
+    " To use proposed priors, answer: accept C-... (the ids of their claims), or accept all."
+)
+YES: Final = frozenset({"ok", "okay", "yes", "y", "fine", "good", "approve", "approved"})
+CLAIM_ID: Final = re.compile(r"C-[0-9a-f]{8}")
+WORDS_ASKED: Final = 2
+EARLIER_RUNS: Final = 5
 
 
 async def initialize(state: ResearchState, runtime: Runtime[Context]) -> Update:
-    """Read the category from the question."""
-    return {"category": find_category(state.request.query).name}
+    """Read the category from the question, and remember what was planned for it before."""
+    context = runtime.context
+    category = find_category(state.request.query)
+    done = await context.runs.list(
+        project=context.project, workflow="research", status=RunStatus.SUCCEEDED,
+        limit=EARLIER_RUNS,
+    )  # fmt: skip
+    plans = [
+        read_plan((run.result or {})["research_plan"])
+        for run in done
+        if find_category(str(run.request["query"])) == category
+    ]
+    kept = await context.keep_json("earlier_plans", EarlierPlans(plans=tuple(plans)))
+    return {"category": category.name, "earlier_path": kept.path}
 
 
 async def web_search(state: ResearchState, runtime: Runtime[Context]) -> Update:
-    """Say that no search is made: nothing here may be taken for evidence."""
-    decision = Decision(
-        project=runtime.context.project,
-        question="Is the web searched for evidence?",
-        options=("off",),
-        choice="off",
-        reason="this version plans by rules only",
-    )
-    await runtime.context.record([decision])
-    return {}
+    """Search and read within the limits, by queries that were fixed before any page was read."""
+    context = runtime.context
+    mode: WebMode = "replay" if state.request.replay else state.request.web_search or context.web
+    await context.record([_web_decision(mode, context.project)])
+    if mode == "off":
+        return {"web_mode": mode}
+    plan = (await asyncio.to_thread(_propose, state)).plan
+    channels = [c.name for c in plan.channels]
+    queries = plan_searches(channels, category=state.category, country=plan.geography).queries
+    replay = None if state.request.replay is None else Path(state.request.replay)
+    speak = context.speak_as("web_search")
+    with tempfile.TemporaryDirectory() as scratch:
+        record = Path(scratch) / "web_record"
+        async with context.open_web(mode, replay, record) as web:
+            reading = await WebReading(web, context.web_limits, speak).run(
+                [query.text for query in queries]
+            )
+        if mode == "on":
+            await context.keep_folder("web_record", record)
+    kept = await context.keep_json("web_reading", reading)
+    return {"web_mode": mode, "reading_path": kept.path}
 
 
 async def generate_plan(state: ResearchState, runtime: Runtime[Context]) -> Update:
-    """Propose the plan and write its choices down."""
-    request = state.request
-    proposed = propose_plan(
-        request.query, target=request.target_variable, channels=request.media_channels
-    )
-    await runtime.context.record(proposed.decisions)
-    artifact = await runtime.context.keep_json("research_plan", proposed.plan)
-    return {"plan_path": artifact.path}
+    """Propose the plan by rules and checked claims, and have the model put it into words."""
+    context = runtime.context
+    proposed = await asyncio.to_thread(_propose, state)
+    await context.record(proposed.decisions)
+    evidence = await asyncio.to_thread(_evidence, state, proposed.plan)
+    plan = add_evidence(
+        proposed.plan, [c.claim_id for c in evidence.claims], evidence.priors
+    )  # fmt: skip
+    plan, synthesis, written = await _in_words(state, plan, evidence.claims, context)
+    kept_plan = await context.keep_json("research_plan", plan)
+    kept = await context.keep_json("evidence", evidence)
+    return {
+        "plan_path": kept_plan.path,
+        "evidence_path": kept.path,
+        "synthesis": synthesis,
+        "written_by": written,
+    }
 
 
 async def collect_feedback(state: ResearchState, runtime: Runtime[Context]) -> Update:
@@ -62,32 +118,182 @@ async def collect_feedback(state: ResearchState, runtime: Runtime[Context]) -> U
     if not state.request.review:
         return {}
     plan = await asyncio.to_thread(_read, state.plan_path)
-    body = _body(state, plan).model_dump(mode="json")
-    question = QUESTION
+    body = (await asyncio.to_thread(_body, state, plan)).model_dump(mode="json")
+    asked = QUESTION + (PRIORS if plan.priors else "")
+    question = asked
     while True:
-        answer = str(interrupt({**body, "questions": [question]}))
-        if answer.strip().lower().rstrip(".!") in YES:
+        answer = str(interrupt({**body, "questions": [question]})).strip()
+        if answer.lower().rstrip(".!") in YES:
             return {}
-        revised = revise_plan(plan, answer)
+        revised = _accepted(plan, answer) or revise_plan(plan, answer)
         if revised is not None:
+            await runtime.context.record(_acceptances(plan, revised, runtime.context.project))
             artifact = await runtime.context.keep_json("research_plan", revised)
-            return {"plan_path": artifact.path}
-        question = f"{answer!r} names no target and no channel that can be read. {QUESTION}"
+            return {"plan_path": artifact.path, "synthesis": "", "written_by": ""}
+        question = f"{answer!r} names no target, no channel and no claim of the plan. {asked}"
 
 
 async def finalize(state: ResearchState, runtime: Runtime[Context]) -> Update:
-    """Assemble the result."""
+    """Assemble the result, and keep the report that every citation stands in."""
     plan = await asyncio.to_thread(_read, state.plan_path)
-    artifact = await runtime.context.keep_json("research_result", _body(state, plan))
+    body = await asyncio.to_thread(_body, state, plan)
+    await runtime.context.keep("evidence_report", "evidence.md", body.evidence_report.encode())
+    artifact = await runtime.context.keep_json("research_result", body)
     return {"body_path": artifact.path}
 
 
+async def _in_words(
+    state: ResearchState, plan: ResearchPlan, claims: Sequence[Claim], context: Context
+) -> tuple[ResearchPlan, str, str]:
+    """The plan with the model's objective and reasons, its synthesis, and whose words they are."""
+    causes = tuple(h.cause for h in plan.hypotheses)
+    facts = Facts((), (*causes, plan.target_variable or ""))
+    mistakes: tuple[str, ...] = ()
+    for _ in range(WORDS_ASKED):
+        filled = await context.writer.fill(
+            PlanWords, "plan_words",
+            {
+                "question": state.request.query,
+                "plan": describe_plan(plan, state.category, searched=state.web_mode != "off"),
+                "claims": "\n".join(f"{c.channel}, {c.kpi}: {c.tier}" for c in claims) or "none",
+                "causes": ", ".join(causes),
+                "mistakes": "\n".join(mistakes[:6]) or "none so far",
+            },
+        )  # fmt: skip
+        if filled.value is None:
+            return plan, "", filled.generated_by
+        said = filled.value
+        texts = (said.objective, *(h.why for h in said.hypotheses), *said.synthesis)
+        mistakes = faults(texts, facts)
+        if not mistakes:
+            return _worded(plan, said), " ".join(said.synthesis), filled.generated_by
+        await context.writer.tell(f"the model's plan was refused: {mistakes[0]}", {})
+    return plan, "", REPLY_REFUSED
+
+
+def _worded(plan: ResearchPlan, said: PlanWords) -> ResearchPlan:
+    """The model's objective, and its reasons where it kept the sign that the rules gave."""
+    reasons: dict[tuple[str, str], str] = {(h.cause, h.sign): h.why for h in said.hypotheses}
+    hypotheses = tuple(
+        Hypothesis(
+            cause=h.cause, effect=h.effect, sign=h.sign, why=reasons.get((h.cause, h.sign), h.why)
+        )
+        for h in plan.hypotheses
+    )
+    return plan.model_copy(update={"objective": said.objective, "hypotheses": hypotheses})
+
+
+def _evidence(state: ResearchState, plan: ResearchPlan) -> Evidence:
+    """Pure in the pages that were kept."""
+    if not state.reading_path:
+        return Evidence()
+    reading = Reading.model_validate_json(Path(state.reading_path).read_bytes())
+    claims = tuple(claim for page in reading.pages for claim in read_claims(page).claims)
+    if not claims:
+        return Evidence(outcomes=reading.outcomes)
+    brand = Brand(
+        country=plan.geography,
+        category=None if state.category == GENERIC.name else state.category,
+        # The day of the newest page, so that a replay says what was said then.
+        today=max(page.fetched_at for page in reading.pages).date(),
+    )
+    moved = transport(claims, [c.name for c in plan.channels], brand)
+    return Evidence(
+        claims=claims, priors=moved.priors, left_out=moved.left_out, outcomes=reading.outcomes
+    )
+
+
+def _propose(state: ResearchState) -> ProposedPlan:
+    """Pure in the request and the plans that were remembered."""
+    request = state.request
+    earlier = EarlierPlans.model_validate_json(Path(state.earlier_path).read_bytes())
+    return propose_plan(
+        request.query,
+        target=request.target_variable,
+        channels=request.media_channels,
+        earlier=earlier.plans,
+    )
+
+
+def _accepted(plan: ResearchPlan, answer: str) -> ResearchPlan | None:
+    """The plan with the priors accepted that the answer names; None when it names none."""
+    if not answer.lower().startswith("accept"):
+        return None
+    named = set(CLAIM_ID.findall(answer))
+    takes_all = answer.lower().rstrip(".!") == "accept all"
+    priors = tuple(
+        (
+            prior.model_copy(update={"accepted": True})
+            if takes_all or named & set(prior.claims)
+            else prior
+        )
+        for prior in plan.priors
+    )
+    return plan.model_copy(update={"priors": priors}) if priors != plan.priors else None
+
+
+def _acceptances(before: ResearchPlan, after: ResearchPlan, project: str) -> list[Decision]:
+    known = set(before.priors)
+    return [
+        Decision(
+            project=project,
+            question=f"Is the prior on {prior.quantity} of {prior.channel} taken?",
+            options=("taken", "not taken"),
+            choice="taken",
+            reason=f"a person accepted what {', '.join(prior.claims)} says",
+            evidence=f"median {prior.median:g}, spread {prior.spread:g}: {prior.why}",
+            who=Who.PERSON,
+        )
+        for prior in after.priors
+        if prior.accepted and prior not in known
+    ]
+
+
+def _web_decision(mode: WebMode, project: str) -> Decision:
+    reasons = {
+        "off": "WEB_SEARCH is off: nothing of the question leaves this machine",
+        "on": "WEB_SEARCH is on; queries hold kinds of channels, category and country alone",
+        "replay": "a folder of recorded searches and pages was given",
+    }
+    return Decision(
+        project=project,
+        question="Is the web searched for evidence?",
+        options=("off", "on", "replay"),
+        choice=mode,
+        reason=reasons[mode],
+    )
+
+
 def _body(state: ResearchState, plan: ResearchPlan) -> ResearchBody:
+    evidence = Evidence()
+    if state.evidence_path:
+        evidence = Evidence.model_validate_json(Path(state.evidence_path).read_bytes())
+    described = describe_plan(plan, state.category, searched=state.web_mode != "off")
+    kinds = [kind for c in plan.channels if (kind := kind_of_channel(c.name)) is not None]
+    report = write_evidence(evidence.claims, kinds)
     return ResearchBody(
+        generated_by=state.written_by or GENERATED_BY_RULES,
         research_plan=plan,
-        sources=(),
-        synthesis=describe_plan(plan, state.category),
-        web_search="off",
+        sources=_sources(evidence.claims),
+        synthesis=f"{state.synthesis} {described}" if state.synthesis else described,
+        web_search=state.web_mode,
+        claims=evidence.claims,
+        evidence_report=report,
+        web_outcomes=evidence.outcomes,
+    )
+
+
+def _sources(claims: Sequence[Claim]) -> tuple[Source, ...]:
+    by_page = {claim.page_sha256: claim for claim in reversed(claims)}
+    return tuple(
+        Source(
+            title=claim.title,
+            url=claim.url,
+            tier=str(claim.tier),
+            sha256=claim.page_sha256,
+            fetched_at=claim.fetched_at,
+        )
+        for claim in reversed(by_page.values())
     )
 
 

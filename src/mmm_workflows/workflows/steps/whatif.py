@@ -11,6 +11,7 @@ from langgraph.types import interrupt
 from mmm_workflows.errors import QueryError
 from mmm_workflows.mmm.dataset import read_mff
 from mmm_workflows.mmm.draws import Draws
+from mmm_workflows.mmm.facts import whatif_facts
 from mmm_workflows.mmm.model_files import ModelFolder, open_model
 from mmm_workflows.mmm.optimize import Optimization, optimize
 from mmm_workflows.mmm.query import bounds_of, interpret
@@ -105,7 +106,15 @@ async def summarise(state: WhatifState, runtime: Runtime[Context]) -> Update:
     sentences = [*caution, *summarise_scenarios(scenarios)]
     if found is not None:
         sentences.append(summarise_optimization(found))
+    words = await runtime.context.writer.write(
+        "whatif_summary",
+        facts=whatif_facts(scenarios, found, table),
+        assembled=sentences,
+        values={"question": state.request.user_query},
+    )
     body = WhatifBody(
+        generated_by=words.generated_by,
+        figures=words.figures,
         interpretation=_shown(asked),
         scenario_results=scenarios,
         optimization_results=found,
@@ -114,7 +123,7 @@ async def summarise(state: WhatifState, runtime: Runtime[Context]) -> Update:
             *(recommend_allocation(found) if found is not None else ()),
             *recommend_next_unit(table),
         ),
-        summary=" ".join(sentences),
+        summary=words.text,
         reasons={"optimization_results": state.no_allocation} if state.no_allocation else {},
     )
     artifact = await runtime.context.keep_json("whatif_result", body)

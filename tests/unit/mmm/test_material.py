@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmm_workflows.mmm.quoting import MAX_LABEL_CHARS, quoted, visible
+from mmm_workflows.mmm.material import MAX_LABEL_CHARS, quoted, visible
 
 hostile = st.text() | st.lists(
     st.sampled_from(
