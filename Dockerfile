@@ -14,7 +14,8 @@ RUN apt-get update \
     && useradd --create-home --uid 10001 mmm
 COPY --from=build --chown=mmm:mmm /app/.venv /app/.venv
 ENV PATH=/app/.venv/bin:$PATH CHROMIUM=/usr/bin/chromium
-USER mmm
+USER 10001
 WORKDIR /home/mmm
+# Loopback alone, as everywhere until the service has keys: run it with --network=host.
 EXPOSE 8000
 CMD ["uvicorn", "mmm_workflows.api.main:app", "--host", "127.0.0.1", "--port", "8000"]
