@@ -13,6 +13,7 @@ import struct
 import sys
 import traceback
 import types
+from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 from typing import Any, Final
@@ -30,6 +31,7 @@ SIGKILL: Final = 9
 FILE_RIGHTS: Final = 0b111 | 1 << 14
 
 EFBIG: Final = 27
+DESCRIPTORS: Final = "/proc/self/fd/"
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
@@ -81,11 +83,20 @@ def hold_import_folders(folders: list[str]) -> list[str]:
     held: dict[str, str] = {}
     for folder in folders:
         if os.path.isdir(folder):  # noqa: PTH112
-            held[folder] = f"/proc/self/fd/{os.open(folder, os.O_PATH)}"
+            held[folder] = f"{DESCRIPTORS}{os.open(folder, os.O_PATH)}"
     for module in list(sys.modules.values()):
         if hasattr(module, "__path__"):
             module.__path__ = [through(place, held) for place in module.__path__]
+    os.path.realpath = partial(unless_held, os.path.realpath)
     return list(held.values())
+
+
+def unless_held(resolve: Callable[..., Any], path: Any, **options: Any) -> Any:  # noqa: ANN401
+    """A path without its links; one through a descriptor stays: resolved, nobody cannot walk it.
+
+    matplotlib resolves where its fonts lie before it opens them.
+    """
+    return path if str(path).startswith(DESCRIPTORS) else resolve(path, **options)
 
 
 def through(place: str, held: dict[str, str]) -> str:
