@@ -34,6 +34,9 @@ print(sales["sales"].sum())
 """
 SALES = "week,sales\n2024-01-01,10\n2024-01-08,20\n2024-01-15,30\n"
 
+# A process each, a minute in all.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def sales(tmp_path: Path) -> Path:

@@ -14,6 +14,9 @@ from sandbox_harness import Outside
 from mmm_workflows.tools.code_executor import CodeExecutor
 from mmm_workflows.tools.sandbox.job import Outcome
 
+# Hundreds of processes, three minutes in all.
+pytestmark = pytest.mark.slow
+
 # Machine code that asks for a socket as a 32-bit program: under other numbers, past a filter
 # that does not look at the architecture. x32 is the same call with a bit set.
 NATIVE = """
