@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from mmm_workflows.mmm.knowledge import Edge, Hit, Node, NodeKind, Passage
 from mmm_workflows.mmm.pages import Page, SearchHit
+from mmm_workflows.mmm.results import FloatArray
 from mmm_workflows.mmm.spec import ModelSpec
 from mmm_workflows.records import Depth, Event
 
@@ -110,4 +113,98 @@ class PageReader(Protocol):
         Raises:
             WebError: The page was refused or could not be read (``page_...``).
         """
+        ...
+
+
+class Graph(Protocol):
+    """Keeps nodes and edges; writes are idempotent, and nothing is overwritten."""
+
+    async def add(self, nodes: Sequence[Node], edges: Sequence[Edge]) -> None:
+        """Write nodes and edges in one transaction; those that are there stay as they are."""
+        ...
+
+    async def expire(self, project: str, edge_ids: Sequence[str], *, at: datetime) -> None:
+        """Say from when on edges are known to hold no more."""
+        ...
+
+    async def nodes(
+        self, project: str, *, kind: NodeKind | None = None, ids: Sequence[str] | None = None
+    ) -> list[Node]:
+        """The nodes of a project, by kind or id, ordered by id."""
+        ...
+
+    async def neighbourhood(
+        self, project: str, ids: Sequence[str], *, hops: int = 2, at: datetime | None = None
+    ) -> tuple[list[Node], list[Edge]]:
+        """What is reached from some nodes over at most ``hops`` edges that hold at a moment."""
+        ...
+
+    async def everything(self, project: str) -> tuple[list[Node], list[Edge]]:
+        """The whole graph of a project, expired edges included."""
+        ...
+
+    async def forget(self, project: str, *, workflow_id: str | None = None) -> int:
+        """Delete what a run wrote, or a whole project; the number of nodes that are gone."""
+        ...
+
+
+class Vectors(Protocol):
+    """Keeps one vector per passage and finds the nearest."""
+
+    async def add(self, passages: Sequence[Passage], vectors: FloatArray) -> None:
+        """Write passages with their vectors ``(N, D)``; the same id is written once."""
+        ...
+
+    async def nearest(
+        self, vector: FloatArray, *, project: str, k: int, until: datetime | None = None
+    ) -> list[Hit]:
+        """The ``k`` passages nearest to a vector ``(D,)``, by cosine, best first."""
+        ...
+
+    async def ids(self, project: str) -> set[str]:
+        """The ids of all passages of a project, for repair."""
+        ...
+
+    async def forget(self, project: str, *, workflow_id: str | None = None) -> None:
+        """Delete what a run wrote, or a whole project."""
+        ...
+
+
+class Keywords(Protocol):
+    """Keeps the text of passages and finds it by its words."""
+
+    async def add(self, passages: Sequence[Passage]) -> None:
+        """Write passages; the same id is written once."""
+        ...
+
+    async def search(
+        self, question: str, *, project: str, k: int, until: datetime | None = None
+    ) -> list[Hit]:
+        """The ``k`` passages that share the rarest words with a question, best first."""
+        ...
+
+    async def passages(self, project: str, ids: Sequence[str] | None = None) -> list[Passage]:
+        """Passages by their ids, or all of a project, ordered by id."""
+        ...
+
+    async def forget(self, project: str, *, workflow_id: str | None = None) -> None:
+        """Delete what a run wrote, or a whole project."""
+        ...
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors; vectors of different models are never compared."""
+
+    @property
+    def model_id(self) -> str:
+        """The model, with the hash of its weights."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """The length of its vectors."""
+        ...
+
+    async def embed(self, texts: Sequence[str]) -> FloatArray:
+        """One unit vector per text, ``(N, D)``."""
         ...
