@@ -187,6 +187,10 @@ class Keywords(Protocol):
         """Passages by their ids, or all of a project, ordered by id."""
         ...
 
+    async def about(self, project: str, node_ids: Sequence[str]) -> list[Passage]:
+        """The passages about some nodes, ordered by id."""
+        ...
+
     async def forget(self, project: str, *, workflow_id: str | None = None) -> None:
         """Delete what a run wrote, or a whole project."""
         ...

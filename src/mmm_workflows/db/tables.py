@@ -1,4 +1,4 @@
-"""The tables of runs, events, decisions and artifacts, in SQL that every database has."""
+"""The tables of runs, events, decisions, artifacts and passages, in SQL that every database has."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 # Migrations in the order they apply; the last is what this code reads and writes.
-REVISIONS: Final = ("0001",)
+REVISIONS: Final = ("0001", "0002")
 
 NAME_LENGTH: Final = 200
 
@@ -152,4 +152,24 @@ ARTIFACTS: Final = Table(
     Column("created_at", AwareDateTime, nullable=False),
     UniqueConstraint("workflow_id", "kind", "artifact_id", name="uq_artifacts_of_run"),
     Index("ix_artifacts_project_artifact_id", "project", "artifact_id"),
+)
+
+# The text of all that is remembered. SQLite's index of its words, `passages_words`, is a virtual
+# table that triggers keep: see migration 0002.
+PASSAGES: Final = Table(
+    "passages",
+    METADATA,
+    Column("position", Integer, primary_key=True),
+    Column("project", String(NAME_LENGTH), nullable=False),
+    Column("passage_id", String(NAME_LENGTH), nullable=False),
+    Column("workflow_id", String(NAME_LENGTH), nullable=False),
+    Column("schema_version", Integer, nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("node_id", String(NAME_LENGTH), nullable=False),
+    Column("read_from", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("created_at", AwareDateTime, nullable=False),
+    UniqueConstraint("project", "passage_id", name="uq_passages_of_project"),
+    Index("ix_passages_project_node_id", "project", "node_id"),
+    Index("ix_passages_project_workflow_id", "project", "workflow_id"),
 )

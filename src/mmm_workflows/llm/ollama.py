@@ -57,7 +57,7 @@ async def open_ollama(
     """
     _refuse_what_is_no_address(base_url)
     there = await _models_of(base_url, timeout_s=min(timeout_s, 2 * CONNECT_S))
-    if _with_tag(model) not in {_with_tag(name) for name in there}:
+    if with_tag(model) not in {with_tag(name) for name in there}:
         raise ServiceUnavailable(
             f"The Ollama server at {shown_url(base_url)} does not have the model {model!r}; it has "
             f"{_listed(there)}. Run `ollama pull {model}` there, or set one that it has.",
@@ -114,14 +114,15 @@ def _chat_ollama(base_url: str, model: str, timeout_s: float) -> ChatOllama:
         # Thinking costs minutes on small machines; a model that thinks all the same is understood.
         reasoning=False,
         client_kwargs={
-            **_client_arguments(base_url, timeout_s),
+            **client_arguments(base_url, timeout_s),
             # Nothing is left open between two calls, so nothing is to be closed.
             "limits": httpx.Limits(max_keepalive_connections=0),
         },
     )
 
 
-def _client_arguments(base_url: str, timeout_s: float) -> dict[str, Any]:
+def client_arguments(base_url: str, timeout_s: float) -> dict[str, Any]:
+    """What an httpx client of an Ollama server is made with."""
     return {
         "timeout": httpx.Timeout(timeout_s, connect=CONNECT_S),
         # A prompt is not for the one to whom somebody else forwards it.
@@ -135,7 +136,7 @@ async def _models_of(base_url: str, *, timeout_s: float) -> list[str]:
     where = f"The Ollama server at {shown_url(base_url)}"
     try:
         # In a thread, as below: a client reads certificates from disk.
-        arguments = _client_arguments(base_url, timeout_s)
+        arguments = client_arguments(base_url, timeout_s)
         async with await asyncio.to_thread(httpx.AsyncClient, **arguments) as client:
             answer = await client.get(f"{base_url.rstrip('/')}/api/tags")
         answer.raise_for_status()
@@ -173,7 +174,7 @@ def _is_this_machine(host: str) -> bool:
         return host == "localhost"
 
 
-def _with_tag(model: str) -> str:
+def with_tag(model: str) -> str:
     """The full name: without a tag Ollama means ``latest``; it does not heed capitals."""
     last = model.rpartition("/")[2]
     return (model if ":" in last else f"{model}:latest").casefold()

@@ -27,6 +27,11 @@ def url_of(path: Path) -> str:
     return f"sqlite+aiosqlite:///{path}"
 
 
+def is_described(name: str | None, kind: str, _parents: object) -> bool:
+    """SQLAlchemy has no words for a virtual table and those that SQLite makes under it."""
+    return not (kind == "table" and (name or "").startswith("passages_words"))
+
+
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
@@ -103,7 +108,9 @@ async def test_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> 
         await migrate(engine)
         async with begin(engine) as connection:
             differences = await connection.run_sync(
-                lambda c: compare_metadata(MigrationContext.configure(c), METADATA)
+                lambda c: compare_metadata(
+                    MigrationContext.configure(c, opts={"include_name": is_described}), METADATA
+                )
             )
     finally:
         await engine.dispose()

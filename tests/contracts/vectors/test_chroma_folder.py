@@ -1,0 +1,200 @@
+"""A folder of vectors: one owner, nothing left of what was forgotten, whole after a kill."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import chromadb
+import numpy as np
+import pytest
+from chromadb.config import Settings
+
+from mmm_workflows.db.chroma_vectors import STAGED, open_chroma_folder, open_chroma_server
+from mmm_workflows.errors import ServiceUnavailable, SettingsError
+from mmm_workflows.mmm.knowledge import NodeKind, Passage
+
+MODEL = {"model_id": "m@1", "dimension": 384}
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+import numpy as np
+from mmm_workflows.db.chroma_vectors import open_chroma_folder
+from mmm_workflows.mmm.knowledge import NodeKind, Passage
+
+async def main():
+    vectors = await open_chroma_folder(Path(sys.argv[1]), model_id="m@1", dimension=384)
+    print("open", flush=True)
+    rng = np.random.default_rng(0)
+    for i in range(int(sys.argv[2]), 10**6):
+        some = [
+            Passage(passage_id=f"{i}-{j}", text="t", kind=NodeKind.MODEL, node_id="n", where="w",
+                    workflow_id=f"run-{i % 2}", project="p")
+            for j in range(20)
+        ]
+        await vectors.add(some, rng.normal(size=(20, 384)))
+        print(i, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def passages(count: int, run: str = "run-1", project: str = "p") -> list[Passage]:
+    return [
+        Passage(
+            passage_id=f"{project}-{run}-{i}",
+            text="t",
+            kind=NodeKind.MODEL,
+            node_id="n",
+            where="w",
+            workflow_id=run,
+            project=project,
+        )
+        for i in range(count)
+    ]
+
+
+def random_vectors(count: int, seed: int) -> np.ndarray:
+    found = np.random.default_rng(seed).normal(size=(count, 384))
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def start(folder: Path, first: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", WRITER, str(folder), str(first)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def kill(process: subprocess.Popen[str]) -> list[int]:
+    """Kill, and say which writes it was told of."""
+    process.send_signal(signal.SIGKILL)
+    said, _ = process.communicate()
+    return [int(line) for line in said.split() if line.isdigit()]
+
+
+async def test_a_second_process_is_told_who_owns_the_folder(tmp_path: Path) -> None:
+    writer = start(tmp_path / "v", 0)
+    try:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "open\n"
+        with pytest.raises(ServiceUnavailable, match=rf"owned by process {writer.pid};") as refused:
+            await open_chroma_folder(tmp_path / "v", **MODEL)
+        assert refused.value.code == "vectors_owned"
+    finally:
+        kill(writer)
+    # Its end frees the folder.
+    await (await open_chroma_folder(tmp_path / "v", **MODEL)).close()
+
+
+async def test_a_folder_that_is_closed_can_be_opened_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        vectors = await open_chroma_folder(tmp_path / "v", **MODEL)
+        with pytest.raises(ServiceUnavailable, match=f"owned by process {os.getpid()};"):
+            await open_chroma_folder(tmp_path / "v", **MODEL)
+        await vectors.close()
+
+
+@pytest.mark.slow
+async def test_a_kill_during_writes_loses_no_acknowledged_vector(tmp_path: Path) -> None:
+    folder, acknowledged = tmp_path / "v", set()
+    for turn in range(4):
+        writer = start(folder, 1000 * turn)
+        assert writer.stdout is not None
+        for _ in range(4 + 3 * turn):
+            writer.stdout.readline()
+        acknowledged |= {f"{i}-{j}" for i in kill(writer) for j in range(20)}
+        acknowledged |= {f"{1000 * turn + i}-{j}" for i in range(3 + 3 * turn) for j in range(20)}
+        vectors = await open_chroma_folder(folder, **MODEL)
+        try:
+            assert acknowledged <= await vectors.ids("p")
+            hits = await vectors.nearest(np.eye(384)[0], project="p", k=10)
+            assert len(hits) == 10
+        finally:
+            await vectors.close()
+    assert len(acknowledged) > 400
+
+
+@pytest.mark.parametrize("count", [60, 1500])  # Chroma writes its index files from 1,000 on
+async def test_forgetting_a_project_leaves_no_vector_on_disk(tmp_path: Path, count: int) -> None:
+    vectors = await open_chroma_folder(tmp_path / "v", **MODEL)
+    gone, kept = random_vectors(count, 1), random_vectors(30, 2)
+    await vectors.add(passages(count, project="gone"), gone)
+    await vectors.add(passages(30, project="kept"), kept)
+    assert traces(tmp_path, gone) and traces(tmp_path, kept)
+    assert names(tmp_path, b"gone-run-1-7")
+    await vectors.forget("gone")
+    assert not traces(tmp_path, gone)
+    assert not names(tmp_path, b"gone-run-1-7")
+    assert traces(tmp_path, kept)
+    assert len(await vectors.nearest(kept[0], project="kept", k=30)) == 30
+    await vectors.close()
+    assert not traces(tmp_path, gone)
+
+
+@pytest.mark.parametrize("count", [60, 1500])
+async def test_forgetting_a_run_leaves_no_vector_on_disk(tmp_path: Path, count: int) -> None:
+    vectors = await open_chroma_folder(tmp_path / "v", **MODEL)
+    gone, kept = random_vectors(count, 1), random_vectors(30, 2)
+    await vectors.add(passages(count, "run-gone"), gone)
+    await vectors.add(passages(30, "run-kept"), kept)
+    assert traces(tmp_path, gone)
+    await vectors.forget("p", workflow_id="run-gone")
+    assert not traces(tmp_path, gone)
+    assert not names(tmp_path, b"run-gone")
+    hits = await vectors.nearest(kept[3], project="p", k=40)
+    assert hits[0].passage_id == "p-run-kept-3" and len(hits) == 30
+    await vectors.close()
+
+
+async def test_a_forgetting_that_was_cut_off_is_finished_or_undone(tmp_path: Path) -> None:
+    vectors = await open_chroma_folder(tmp_path / "v", **MODEL)
+    await vectors.add(passages(3, project="half"), random_vectors(3, 1))
+    await vectors.add(passages(3, project="whole"), random_vectors(3, 1))
+    await vectors.close()
+    settings = Settings(_env_file=None, anonymized_telemetry=False)
+    client = chromadb.PersistentClient(str(tmp_path / "v"), settings=settings)
+    for collection in client.list_collections():
+        if collection.metadata["project"] == "half":
+            # Killed while it was copied: the original stands.
+            client.create_collection(
+                collection.name + STAGED, embedding_function=None, metadata=collection.metadata
+            )
+        else:
+            # Killed before it was renamed: the copy is whole.
+            collection.modify(name=collection.name + STAGED)
+    client.close()
+    vectors = await open_chroma_folder(tmp_path / "v", **MODEL)
+    try:
+        assert len(await vectors.ids("half")) == 3
+        assert len(await vectors.ids("whole")) == 3
+    finally:
+        await vectors.close()
+
+
+async def test_the_folder_is_private(tmp_path: Path) -> None:
+    vectors = await open_chroma_folder(tmp_path / "new" / "v", **MODEL)
+    await vectors.close()
+    assert (tmp_path / "new" / "v").stat().st_mode & 0o777 == 0o700
+
+
+async def test_a_server_that_is_not_there_is_said_at_once() -> None:
+    with pytest.raises(ServiceUnavailable, match=r"http://127\.0\.0\.1:9"):
+        await open_chroma_server("http://127.0.0.1:9", **MODEL)
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "file:///etc", "http://"])
+async def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="CHROMA_URL"):
+        await open_chroma_server(url, **MODEL)
+
+
+def traces(folder: Path, vectors: np.ndarray) -> int:
+    """How many of some vectors lie in any file: by a run of eight of their numbers."""
+    contents = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    wanted = [row[40:48].tobytes() for row in vectors.astype(np.float32)[:20]]
+    return sum(any(want in content for content in contents) for want in wanted)
+
+
+def names(folder: Path, name: bytes) -> list[str]:
+    return [p.name for p in folder.rglob("*") if p.is_file() and name in p.read_bytes()]

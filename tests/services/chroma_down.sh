@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Stops the server that chroma_up.sh started, and no other. Usage: chroma_down.sh [STATE]
+set -euo pipefail
+
+state=${1:-${MMM_SERVICES_CACHE:-$HOME/.cache/mmm-workflows-services}/chroma.env}
+[ -f "$state" ] || exit 0
+# shellcheck disable=SC1090
+. "$state"
+# A process id is used again in time: it is ours only while it serves this folder.
+if ps -o args= -p "$CHROMA_PID" 2>/dev/null | grep -qF -- "--path $CHROMA_FOLDER"; then
+    kill "$CHROMA_PID"
+    for _ in $(seq 50); do
+        kill -0 "$CHROMA_PID" 2>/dev/null || break
+        sleep 0.1
+    done
+fi
+case "$CHROMA_FOLDER" in */mmm-chroma.??????) rm -rf "$CHROMA_FOLDER" ;; esac
+rm -f "$state"
