@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import shutil
 import sqlite3
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+from mmm_workflows.db.owner_lock import OwnerLock
 from mmm_workflows.errors import ServiceUnavailable
 
 LOCK: Final = "owner.lock"
@@ -27,33 +26,26 @@ class OwnedFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        path = folder / LOCK
+        self._lock = OwnerLock(folder / LOCK)
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            is_ours = self._lock.take()
         except OSError as error:
             raise ServiceUnavailable(
                 f"The folder of vectors {folder} cannot be used: {error.strerror}. "
                 "Set MMM_HOME to a folder that can be written."
             ) from error
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.pread(self._descriptor, 20, 0).decode() or "unknown"
-            os.close(self._descriptor)
+        if not is_ours:
             raise ServiceUnavailable(
-                f"The vectors at {folder} are owned by process {owner}; Chroma's folder takes one "
-                "process at a time. Until it ends, this process searches words only. Set "
-                "CHROMA_URL to share vectors between processes.",
+                f"The vectors at {folder} are owned by {self._lock.holder()}; Chroma's folder "
+                "takes one process at a time. Until it ends, this process searches words only. "
+                "Set CHROMA_URL to share vectors between processes.",
                 code="vectors_owned",
-            ) from None
-        # The file stays when it is released: a removed one could be locked by two.
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+            )
 
     def release(self) -> None:
-        """Let the next one have it; at most once."""
-        os.close(self._descriptor)
+        """Let the next one have it; nothing happens where it is not held."""
+        self._lock.release()
 
 
 def sweep(folder: Path) -> None:

@@ -35,7 +35,7 @@ STAGED: Final = "-staged"
 async def open_chroma_folder(
     folder: Path, *, model_id: str, dimension: int, timeout_s: float = 60.0
 ) -> ChromaVectors:
-    """The vectors in a folder, owned by this process until ``close``.
+    """The vectors in a folder, owned by this process until ``aclose``.
 
     Chroma does not see what another process wrote to its folder: a second owner is refused.
 
@@ -152,7 +152,7 @@ class ChromaVectors:
         """Connect, and finish what a process that died had begun."""
         await self._run(self._start)
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Free the folder or the connection."""
         await asyncio.to_thread(self._thread.shutdown, wait=True)
         if self._client is not None:
@@ -324,7 +324,7 @@ async def _opened(vectors: ChromaVectors) -> ChromaVectors:
     try:
         await vectors.open()
     except BaseException:
-        await vectors.close()
+        await vectors.aclose()
         raise
     return vectors
 

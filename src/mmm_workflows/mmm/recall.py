@@ -52,8 +52,8 @@ class Recalled(_Value):
     """A passage that may answer, why it stands where it stands, and how it was reached.
 
     Attributes:
-        path: The edges from a passage that was found directly to this one's node; empty where it
-            was found directly alone.
+        path: The edges to this one's node from that of another passage that was found directly;
+            empty where it hangs on none of them.
     """
 
     passage: Passage
@@ -135,10 +135,13 @@ def total(parts: Iterable[ScorePart]) -> float:
 
 
 class Reached(_Value):
-    """How much of the seeds' weight came to a node, and over which edges the first of it."""
+    """How much of the seeds' weight came to a node, and over which edges from another seed."""
 
     strength: float
     path: tuple[Edge, ...]
+
+
+type _Trail = tuple[str, tuple[Edge, ...]]
 
 
 def spread(seeds: Mapping[str, float], edges: Sequence[Edge], *, hops: int) -> dict[str, Reached]:
@@ -152,22 +155,43 @@ def spread(seeds: Mapping[str, float], edges: Sequence[Edge], *, hops: int) -> d
         edges: Those of the neighbourhood.
         hops: How far the weight flows.
     """
-    neighbours: defaultdict[str, dict[str, Edge]] = defaultdict(dict)
-    for edge in sorted(edges, key=lambda edge: edge.edge_id):
-        neighbours[edge.source].setdefault(edge.target, edge)
-        neighbours[edge.target].setdefault(edge.source, edge)
-    paths: dict[str, tuple[Edge, ...]] = dict.fromkeys(seeds, ())
+    neighbours = _neighbours(edges)
     strength: defaultdict[str, float] = defaultdict(float)
-    flow = dict(seeds)
+    paths: dict[str, tuple[Edge, ...]] = {}
+    flow, trails = dict(seeds), {seed: (seed, ()) for seed in seeds}
     for _ in range(hops):
-        next_flow: defaultdict[str, float] = defaultdict(float)
-        for node, weight in sorted(flow.items(), key=lambda item: (-item[1], item[0])):
-            for other, edge in sorted(neighbours[node].items()):
-                next_flow[other] += weight / len(neighbours[node])
-                paths.setdefault(other, (*paths[node], edge))
-        for node, weight in next_flow.items():
+        flow, trails = _flow_on(flow, trails, neighbours)
+        for node, weight in flow.items():
             strength[node] += weight
-        flow = dict(next_flow)
+        for node, (_, path) in trails.items():
+            paths.setdefault(node, path)
     return {
-        node: Reached(strength=value, path=paths[node]) for node, value in strength.items() if value
+        node: Reached(strength=value, path=paths.get(node, ())) for node, value in strength.items()
     }
+
+
+def _neighbours(edges: Sequence[Edge]) -> Mapping[str, Mapping[str, Edge]]:
+    found: defaultdict[str, dict[str, Edge]] = defaultdict(dict)
+    for edge in sorted(edges, key=lambda edge: edge.edge_id):
+        found[edge.source].setdefault(edge.target, edge)
+        found[edge.target].setdefault(edge.source, edge)
+    return found
+
+
+def _flow_on(
+    flow: Mapping[str, float],
+    trails: Mapping[str, _Trail],
+    neighbours: Mapping[str, Mapping[str, Edge]],
+) -> tuple[dict[str, float], dict[str, _Trail]]:
+    """One hop further: what each node gets, and from which seed the most of it came."""
+    onward: defaultdict[str, float] = defaultdict(float)
+    onward_trails: dict[str, _Trail] = {}
+    for node, weight in sorted(flow.items(), key=lambda item: (-item[1], item[0])):
+        around = neighbours.get(node, {})
+        for other, edge in sorted(around.items()):
+            onward[other] += weight / len(around)
+            # What flows back to its own seed says nothing about how that was reached.
+            if node in trails and trails[node][0] != other:
+                seed, path = trails[node]
+                onward_trails.setdefault(other, (seed, (*path, edge)))
+    return dict(onward), onward_trails

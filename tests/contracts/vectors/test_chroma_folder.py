@@ -84,7 +84,7 @@ async def test_a_second_process_is_told_who_owns_the_folder(tmp_path: Path) -> N
     finally:
         kill(writer)
     # Its end frees the folder.
-    await (await open_chroma_folder(tmp_path / "v", **MODEL)).close()
+    await (await open_chroma_folder(tmp_path / "v", **MODEL)).aclose()
 
 
 async def test_a_folder_that_is_closed_can_be_opened_again(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ async def test_a_folder_that_is_closed_can_be_opened_again(tmp_path: Path) -> No
         vectors = await open_chroma_folder(tmp_path / "v", **MODEL)
         with pytest.raises(ServiceUnavailable, match=f"owned by process {os.getpid()};"):
             await open_chroma_folder(tmp_path / "v", **MODEL)
-        await vectors.close()
+        await vectors.aclose()
 
 
 @pytest.mark.slow
@@ -111,7 +111,7 @@ async def test_a_kill_during_writes_loses_no_acknowledged_vector(tmp_path: Path)
             hits = await vectors.nearest(np.eye(384)[0], project="p", k=10)
             assert len(hits) == 10
         finally:
-            await vectors.close()
+            await vectors.aclose()
     assert len(acknowledged) > 400
 
 
@@ -128,7 +128,7 @@ async def test_forgetting_a_project_leaves_no_vector_on_disk(tmp_path: Path, cou
     assert not names(tmp_path, b"gone-run-1-7")
     assert traces(tmp_path, kept)
     assert len(await vectors.nearest(kept[0], project="kept", k=30)) == 30
-    await vectors.close()
+    await vectors.aclose()
     assert not traces(tmp_path, gone)
 
 
@@ -144,14 +144,14 @@ async def test_forgetting_a_run_leaves_no_vector_on_disk(tmp_path: Path, count: 
     assert not names(tmp_path, b"run-gone")
     hits = await vectors.nearest(kept[3], project="p", k=40)
     assert hits[0].passage_id == "p-run-kept-3" and len(hits) == 30
-    await vectors.close()
+    await vectors.aclose()
 
 
 async def test_a_forgetting_that_was_cut_off_is_finished_or_undone(tmp_path: Path) -> None:
     vectors = await open_chroma_folder(tmp_path / "v", **MODEL)
     await vectors.add(passages(3, project="half"), random_vectors(3, 1))
     await vectors.add(passages(3, project="whole"), random_vectors(3, 1))
-    await vectors.close()
+    await vectors.aclose()
     settings = Settings(_env_file=None, anonymized_telemetry=False)
     client = chromadb.PersistentClient(str(tmp_path / "v"), settings=settings)
     for collection in client.list_collections():
@@ -169,12 +169,12 @@ async def test_a_forgetting_that_was_cut_off_is_finished_or_undone(tmp_path: Pat
         assert len(await vectors.ids("half")) == 3
         assert len(await vectors.ids("whole")) == 3
     finally:
-        await vectors.close()
+        await vectors.aclose()
 
 
 async def test_the_folder_is_private(tmp_path: Path) -> None:
     vectors = await open_chroma_folder(tmp_path / "new" / "v", **MODEL)
-    await vectors.close()
+    await vectors.aclose()
     assert (tmp_path / "new" / "v").stat().st_mode & 0o777 == 0o700
 
 

@@ -42,7 +42,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 async def vectors(store: Store) -> AsyncIterator[ChromaVectors]:
     opened = await store.open()
     yield opened
-    await opened.close()
+    await opened.aclose()
 
 
 @pytest.fixture
@@ -129,19 +129,19 @@ async def test_a_run_is_forgotten_alone_and_the_rest_can_be_added_to(vectors, pr
 async def test_what_was_written_is_there_after_reopening(store, project) -> None:
     first = await store.open()
     await first.add([passage("a", project)], rows(X))
-    await first.close()
+    await first.aclose()
     again = await store.open()
     try:
         assert await nearest(again, project) == ["a"]
     finally:
-        await again.close()
+        await again.aclose()
 
 
 @pytest.mark.parametrize("model", [{"model_id": "m@2"}, {"dimension": 3}])
 async def test_vectors_of_another_model_are_refused_until_forgotten(store, project, model) -> None:
     first = await store.open()
     await first.add([passage("a", project)], rows(X))
-    await first.close()
+    await first.aclose()
     other = await store.open(**model)
     size = model.get("dimension", 4)
     try:
@@ -154,7 +154,7 @@ async def test_vectors_of_another_model_are_refused_until_forgotten(store, proje
         await other.add([passage("b", project)], np.eye(size)[:1])
         assert await other.ids(project) == {"b"}
     finally:
-        await other.close()
+        await other.aclose()
 
 
 async def test_a_vector_of_the_wrong_length_is_refused(vectors, project) -> None:
