@@ -158,7 +158,8 @@ def spread(seeds: Mapping[str, float], edges: Sequence[Edge], *, hops: int) -> d
     neighbours = _neighbours(edges)
     strength: defaultdict[str, float] = defaultdict(float)
     paths: dict[str, tuple[Edge, ...]] = {}
-    flow, trails = dict(seeds), {seed: (seed, ()) for seed in seeds}
+    flow = dict(seeds)
+    trails: dict[str, _Trail] = {seed: (seed, ()) for seed in seeds}
     for _ in range(hops):
         flow, trails = _flow_on(flow, trails, neighbours)
         for node, weight in flow.items():
