@@ -13,7 +13,7 @@ async def main() -> int:
     """Open every store once, which brings each to the present schema."""
     try:
         async with open_runner() as runner:
-            print(f"ready: {runner.services.home / 'runs.db'}")
+            print(f"ready: {runner.services.database}")
     except MMMError as error:
         print(f"{error.code}: {error.message}", file=sys.stderr)
         return 1

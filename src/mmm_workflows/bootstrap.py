@@ -14,10 +14,12 @@ from mmm_workflows.config import SERVICES, Settings, child_environment, silence_
 from mmm_workflows.errors import MMMError, ServiceUnavailable, SettingsError
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
     from mmm_workflows.db.artifacts import ArtifactStore
+    from mmm_workflows.db.checkpoints import Saver
     from mmm_workflows.db.locks import RunLocks
+    from mmm_workflows.db.postgres_locks import PostgresRunLocks
     from mmm_workflows.db.runs import RunStore
     from mmm_workflows.llm.budget import Budget
     from mmm_workflows.llm.chat import ChatModel
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
 # Services that a setting names and that no adapter is there for yet.
 NOT_YET: Final = (
     "NEO4J_URI",
-    "DATABASE_URL",
-    "ASYNC_DATABASE_URL",
     "REDIS_URL",
     "CHROMA_URL",
     "DASK_SCHEDULER",
@@ -62,9 +62,10 @@ class Languages:
 class Services:
     """Every adapter of one process, opened."""
 
+    database: str
     runs: RunStore
-    locks: RunLocks
-    checkpointer: AsyncSqliteSaver
+    locks: RunLocks | PostgresRunLocks
+    checkpointer: Saver
     artifacts: ArtifactStore
     compute: Compute
     progress: ProgressChannel
@@ -91,7 +92,7 @@ class _Shared:
 
 
 # One set of services per settings and event loop, opened by the first user, closed by the last.
-_shared: dict[tuple[str, int], _Shared] = {}
+_shared: dict[tuple[Settings, int], _Shared] = {}
 
 
 @asynccontextmanager
@@ -102,7 +103,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         ServiceUnavailable: A service is set that cannot be used (``service_not_supported``).
     """
     refuse_unsupported(settings)
-    key = (settings.model_dump_json(), id(asyncio.get_running_loop()))
+    # The settings themselves: as text all passwords are the same stars.
+    key = (settings, id(asyncio.get_running_loop()))
     shared = _shared.setdefault(key, _Shared())
     shared.users += 1
     try:
@@ -136,23 +138,18 @@ def refuse_unsupported(settings: Settings) -> None:
 async def _open(settings: Settings, stack: AsyncExitStack) -> Services:
     silence_telemetry()
     from mmm_workflows.db.artifacts import ArtifactStore
-    from mmm_workflows.db.checkpoints import open_checkpointer
-    from mmm_workflows.db.engine import open_database
-    from mmm_workflows.db.locks import RunLocks
-    from mmm_workflows.db.migrate import migrate
     from mmm_workflows.db.runs import RunStore
     from mmm_workflows.tools.compute import LocalCompute
     from mmm_workflows.tools.progress import LocalProgress
     from mmm_workflows.tools.web import WebLimits
 
     home = settings.home
-    engine = await open_database(f"sqlite+aiosqlite:///{home / 'runs.db'}")
-    stack.push_async_callback(engine.dispose)
-    await migrate(engine)
+    database = await _open_records(settings, stack)
     return Services(
-        runs=RunStore(engine),
-        locks=RunLocks(home / "locks"),
-        checkpointer=await stack.enter_async_context(open_checkpointer(home / "checkpoints.db")),
+        database=database.place,
+        runs=RunStore(database.engine),
+        locks=database.locks,
+        checkpointer=database.checkpointer,
         artifacts=ArtifactStore(settings.outputs),
         compute=LocalCompute(settings.models, settings.cache, environment=child_environment()),
         progress=LocalProgress(),
@@ -172,6 +169,46 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> Services:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Records:
+    place: str
+    engine: AsyncEngine
+    locks: RunLocks | PostgresRunLocks
+    checkpointer: Saver
+
+
+async def _open_records(settings: Settings, stack: AsyncExitStack) -> _Records:
+    """Records, locks and checkpoints: all in the PostgreSQL that is set, or all in files."""
+    from mmm_workflows.db.checkpoints import open_checkpointer
+    from mmm_workflows.db.engine import open_database, place
+    from mmm_workflows.db.locks import RunLocks
+    from mmm_workflows.db.migrate import migrate
+
+    home, urls, key = settings.home, settings.database_urls, settings.encryption_key
+    file = home / "runs.db"
+    engine = await open_database(urls.asyncpg if urls else f"sqlite+aiosqlite:///{file}")
+    stack.push_async_callback(engine.dispose)
+    await migrate(engine)
+    if urls is None:
+        saver = open_checkpointer(home / "checkpoints.db", key=key)
+        return _Records(
+            place=str(file),
+            engine=engine,
+            locks=RunLocks(home / "locks"),
+            checkpointer=await stack.enter_async_context(saver),
+        )
+    # Imported here because the drivers cost a start that needs none of them.
+    from mmm_workflows.db.postgres_checkpoints import open_postgres_checkpointer
+    from mmm_workflows.db.postgres_locks import PostgresRunLocks
+
+    checkpointer = await stack.enter_async_context(
+        open_postgres_checkpointer(urls.psycopg, key=key)
+    )
+    locks = PostgresRunLocks(engine)
+    stack.push_async_callback(locks.aclose)
+    return _Records(place=place(engine.url), engine=engine, locks=locks, checkpointer=checkpointer)
+
+
 async def examine_services(settings: Settings) -> dict[str, str]:
     """What stands behind each service on this machine, one sentence each; opens no run database."""
     silence_telemetry()
@@ -185,6 +222,9 @@ async def examine_services(settings: Settings) -> dict[str, str]:
         )
         for name, instead in SERVICES.items()
     }
+    for name in ("DATABASE_URL", "ASYNC_DATABASE_URL"):
+        if name in settings.services_set():
+            said[name] = await _examined_database(settings)
     with TemporaryDirectory() as scratch:
         report = await probe_sandbox(Path(scratch))
     said["code sandbox"] = f"{report.mode}: {report.why}"
@@ -199,6 +239,20 @@ async def examine_services(settings: Settings) -> dict[str, str]:
         said["language model"] = "none: rules"
     said.pop("OLLAMA_BASE_URL")
     return said
+
+
+async def _examined_database(settings: Settings) -> str:
+    from mmm_workflows.db.engine import open_database, place
+
+    try:
+        urls = settings.database_urls
+        if urls is None:
+            return SERVICES["DATABASE_URL"]
+        engine = await open_database(urls.asyncpg)
+    except MMMError as error:
+        return error.message
+    await engine.dispose()
+    return place(engine.url)
 
 
 def executor_opener(folder: Path) -> Callable[[], Awaitable[CodeExecutor]]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
+import string
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from platformdirs import user_cache_path, user_data_path
 from pydantic import Field, SecretStr, ValidationError
@@ -41,6 +45,18 @@ SERVICES: Final[Mapping[str, str]] = {
     "CHROMA_URL": "no vector memory",
     "DASK_SCHEDULER": "child processes on this machine",
 }
+
+KEY_BYTES: Final = 32
+_SCHEMES: Final = {"DATABASE_URL": "postgresql", "ASYNC_DATABASE_URL": "postgresql+asyncpg"}
+# The one option of an address that both drivers have, each under its own name.
+_ENCRYPTION_OPTIONS: Final = {"DATABASE_URL": "sslmode", "ASYNC_DATABASE_URL": "ssl"}
+
+
+class DatabaseUrls(NamedTuple):
+    """One PostgreSQL as its two drivers are told of it."""
+
+    psycopg: str
+    asyncpg: str
 
 
 class Settings(BaseSettings):
@@ -81,6 +97,9 @@ class Settings(BaseSettings):
     neo4j_password: SecretStr | None = Field(None, description="its password")
     database_url: SecretStr | None = Field(None, description="PostgreSQL; unset: SQLite")
     async_database_url: SecretStr | None = Field(None, description="the same for asyncpg")
+    checkpoint_key: SecretStr | None = Field(
+        None, description="32 bytes, base64 or hex, that encrypt checkpoints; unset: plain"
+    )
     redis_url: SecretStr | None = Field(None, description="Redis; unset: in process")
     chroma_url: str | None = Field(None, description="Chroma server; unset: none")
     dask_scheduler: str | None = Field(None, description="Dask scheduler; unset: local processes")
@@ -120,6 +139,32 @@ class Settings(BaseSettings):
     def outputs(self) -> Path:
         """Where artifacts lie, absolute."""
         return self._folder(self.output_dir, "outputs")
+
+    @property
+    def database_urls(self) -> DatabaseUrls | None:
+        """The PostgreSQL that is set, one address derived from the other; None: SQLite.
+
+        Raises:
+            SettingsError: The address cannot be read, or has an option that only one driver knows.
+        """
+        both = {"DATABASE_URL": self.database_url, "ASYNC_DATABASE_URL": self.async_database_url}
+        given = {name: url.get_secret_value() for name, url in both.items() if url is not None}
+        if not given:
+            return None
+        return DatabaseUrls(
+            psycopg=_address(given, "DATABASE_URL"), asyncpg=_address(given, "ASYNC_DATABASE_URL")
+        )
+
+    @property
+    def encryption_key(self) -> bytes | None:
+        """The key of the checkpoints, 32 bytes; None: they are not encrypted.
+
+        Raises:
+            SettingsError: It is not base64 or hex, or has another length.
+        """
+        if self.checkpoint_key is None:
+            return None
+        return _key_bytes(self.checkpoint_key.get_secret_value().strip())
 
     def services_set(self) -> dict[str, str]:
         """The services that are switched on: variable -> value, secrets masked."""
@@ -162,3 +207,56 @@ def child_environment() -> dict[str, str]:
     """The environment of a child process: what it needs, and none of the secrets."""
     kept = {name: os.environ[name] for name in CHILD_VARIABLES if name in os.environ}
     return {**kept, **TELEMETRY_OFF}
+
+
+def _address(given: Mapping[str, str], wanted: str) -> str:
+    """The address of one driver: as it is given, or derived from the other driver's."""
+    name = wanted if wanted in given else next(iter(given))
+    parts = _parts(name, given[name])
+    query = parts.query if name == wanted else _renamed(name, wanted, parts.query)
+    return urlunsplit((_SCHEMES[wanted], parts.netloc, parts.path, query, ""))
+
+
+def _parts(name: str, url: str) -> SplitResult:
+    # What urlsplit says of a bad address may hold a piece of the password: it is not passed on.
+    try:
+        parts = urlsplit(url)
+        whole = all((parts.hostname, parts.path.strip("/"), parts.port != 0))
+    except ValueError:
+        whole = False
+    is_postgres = whole and parts.scheme.split("+")[0] in ("postgresql", "postgres")
+    # An '@' behind the first '/' says that the password holds a bare '/'.
+    if not is_postgres or "@" in parts.path:
+        raise SettingsError(
+            f"{name} cannot be used: it is no address of a PostgreSQL. Expected "
+            f"{_SCHEMES[name]}://USER:PASSWORD@HOST:PORT/DATABASE, with '/', '@', ':' and '%' of "
+            "the password written as %2F, %40, %3A and %25."
+        ) from None
+    return parts
+
+
+def _renamed(name: str, wanted: str, query: str) -> str:
+    options = parse_qsl(query, keep_blank_values=True)
+    unknown = [option for option, _ in options if option != _ENCRYPTION_OPTIONS[name]]
+    if unknown:
+        raise SettingsError(
+            f"{name} has the option {unknown[0]!r}, which {wanted} cannot be derived with: the "
+            f"two drivers name their options differently. Set {wanted} as well."
+        )
+    return urlencode([(_ENCRYPTION_OPTIONS[wanted], value) for _, value in options])
+
+
+def _key_bytes(text: str) -> bytes:
+    try:
+        is_hex = set(text) <= set(string.hexdigits)
+        key = bytes.fromhex(text) if is_hex else base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error):
+        found = "neither base64 nor hex"
+    else:
+        if len(key) == KEY_BYTES:
+            return key
+        found = f"{len(key)} bytes"
+    raise SettingsError(
+        f"CHECKPOINT_KEY cannot be used: it holds {found}. Expected {KEY_BYTES} bytes in base64 or "
+        "hex; `openssl rand -base64 32` makes some."
+    )

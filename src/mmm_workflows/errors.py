@@ -65,6 +65,7 @@ CODES: Final[dict[str, str]] = {
     "run_graph_changed": "The run was started by another version of the workflow.",
     "project_invalid": "A project name has characters that are not allowed.",
     "settings_invalid": "A setting has a value that cannot be used.",
+    "checkpoint_key": "A checkpoint was written under another CHECKPOINT_KEY, or under none.",
     "reply_invalid": "A language model's reply does not have the shape asked for.",
     "language_model_unavailable": "The language model's server cannot be reached or failed.",
     "language_model_unknown": "The language model's server does not have the model that was set.",

@@ -111,8 +111,9 @@ async def test_only_a_waiting_run_takes_an_answer(runner: Runner) -> None:
 
 async def test_a_second_executor_of_a_run_is_refused(runner: Runner) -> None:
     await runner.submit("research", QUESTION, workflow_id="r1")
-    with runner.services.locks.acquire("r1"), pytest.raises(RunError) as caught:
-        await runner.execute("r1")
+    async with runner.services.locks.acquire("r1"):
+        with pytest.raises(RunError) as caught:
+            await runner.execute("r1")
     assert caught.value.code == "run_busy"
     assert (await runner.execute("r1"))["status"] == "succeeded"
 
@@ -181,8 +182,9 @@ async def test_a_deleted_project_takes_its_runs_and_folders_along(runner: Runner
 async def test_a_project_with_a_busy_run_is_refused_whole(runner: Runner) -> None:
     for name in ("r1", "r2", "r3"):
         await runner.start("research", QUESTION, workflow_id=name, project="brand")
-    with runner.services.locks.acquire("r1"), pytest.raises(RunError) as caught:
-        await runner.delete("brand")
+    async with runner.services.locks.acquire("r1"):
+        with pytest.raises(RunError) as caught:
+            await runner.delete("brand")
     assert caught.value.code == "run_busy"
     assert {r.workflow_id for r in await runner.list(project="brand")} == {"r1", "r2", "r3"}
     assert await runner.delete("brand") == 3

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmm_workflows.cli import audit
 from mmm_workflows.cli.options import (
     AsJson,
     Channels,
@@ -41,6 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="From a question and a messy file to a defended marketing budget.",
 )
+app.add_typer(audit.app, name="audit")
 
 
 def _show(result: Json) -> None:
@@ -304,7 +306,7 @@ def init_db(as_json: AsJson = False) -> None:
     """Create or migrate the run database; safe to repeat."""
 
     async def work(runner: Runner, on_event: Callable[[Event], None]) -> Json:
-        return {"database": str(runner.services.home / "runs.db"), "ready": True}
+        return {"database": runner.services.database, "ready": True}
 
     run_command(
         work, as_json=as_json, show=lambda r: screen.print(f"ready: {r['database']}", markup=False)

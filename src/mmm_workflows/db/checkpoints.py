@@ -8,24 +8,30 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiosqlite
-from langgraph.checkpoint.serde import _msgpack
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from mmm_workflows.db.engine import BUSY_TIMEOUT_S, make_private_file
+from mmm_workflows.db.sealing import CheckpointSerializer
 from mmm_workflows.errors import ServiceUnavailable
+
+type Saver = BaseCheckpointSaver[str]
 
 
 @asynccontextmanager
-async def open_checkpointer(path: Path) -> AsyncIterator[AsyncSqliteSaver]:
+async def open_checkpointer(path: Path, *, key: bytes | None = None) -> AsyncIterator[Saver]:
     """A saver on a SQLite file of mode 0600; its thread ends with the block.
+
+    Args:
+        path: The file; it is made when it is not there.
+        key: 32 bytes that encrypt what is saved; None saves it in plain.
 
     Raises:
         ServiceUnavailable: The file cannot be opened (``service_unavailable``).
         RuntimeError: LangGraph was imported before this package, so that a checkpoint could
             call any function when it is read.
     """
-    if not _msgpack.STRICT_MSGPACK_ENABLED:
-        raise RuntimeError("import mmm_workflows before langgraph: checkpoints would be unsafe")
+    serializer = CheckpointSerializer(key)
     try:
         await asyncio.to_thread(make_private_file, path)
     except OSError as error:
@@ -33,18 +39,19 @@ async def open_checkpointer(path: Path) -> AsyncIterator[AsyncSqliteSaver]:
     async with aiosqlite.connect(path, timeout=BUSY_TIMEOUT_S) as connection:
         try:
             await connection.execute("PRAGMA secure_delete=ON")
-            saver = AsyncSqliteSaver(connection)
+            saver = AsyncSqliteSaver(connection, serde=serializer)
             await saver.setup()
         except aiosqlite.DatabaseError as error:
             raise _unusable(path, error) from error
         yield saver
 
 
-async def delete_thread(saver: AsyncSqliteSaver, thread_id: str) -> None:
-    """Remove the checkpoints of a thread, out of the write-ahead log too."""
+async def delete_thread(saver: Saver, thread_id: str) -> None:
+    """Remove the checkpoints of a thread, out of SQLite's write-ahead log too."""
     await saver.adelete_thread(thread_id)
-    async with saver.lock:
-        await saver.conn.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+    if isinstance(saver, AsyncSqliteSaver):
+        async with saver.lock:
+            await saver.conn.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _unusable(path: Path, cause: object) -> ServiceUnavailable:

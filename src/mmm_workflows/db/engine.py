@@ -23,12 +23,19 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from mmm_workflows.errors import ServiceUnavailable
 
 BUSY_TIMEOUT_S: Final = 30
+CONNECT_TIMEOUT_S: Final = 10
+# A statement that waits longer waits for a server that hangs.
+STATEMENT_TIMEOUT_S: Final = 60
+POSTGRES_PORT: Final = 5432
 # Execution option of a connection whose transactions take SQLite's write lock as they begin.
 WRITE_LOCK: Final = "mmm_write_lock"
 
 # What the operator can put right; a bare DatabaseError (a damaged file) counts as well, the other
 # kinds (a violated constraint, a wrong statement) are ours.
 UNUSABLE: Final = (OperationalError, InterfaceError, OSError)
+# The same by SQLSTATE's class, as PostgreSQL says it: no connection, wrong login, no such
+# database, no room or no connection left, shut down or cancelled, a fault of the disk.
+UNUSABLE_STATES: Final = ("08", "28", "3D", "53", "57", "58")
 
 # NaN is no JSON: PostgreSQL refuses it, so SQLite must not take it either.
 _to_json = partial(json.dumps, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
@@ -53,6 +60,10 @@ async def open_database(url: str) -> AsyncEngine:
         options["connect_args"] = {"timeout": BUSY_TIMEOUT_S}
     else:
         options["pool_pre_ping"] = True
+        options["connect_args"] = {
+            "timeout": CONNECT_TIMEOUT_S,
+            "command_timeout": STATEMENT_TIMEOUT_S,
+        }
     engine = create_async_engine(parsed, **options)
     if is_sqlite(parsed):
         event.listen(engine.sync_engine, "connect", _set_pragmas)
@@ -84,14 +95,32 @@ async def begin(engine: AsyncEngine, *, write_lock: bool = False) -> AsyncIterat
             async with connection.begin():
                 yield connection
     except (DBAPIError, OSError) as error:
-        if not isinstance(error, UNUSABLE) and type(error) is not DatabaseError:
+        if not _is_operators(error):
             raise
         cause = error.orig if isinstance(error, DBAPIError) else error
-        raise ServiceUnavailable(
-            f"The database {engine.url.render_as_string(hide_password=True)} cannot be used: "
-            f"{cause}. Check that it is there, writable, not full and not held by another "
-            "program, then try again."
-        ) from error
+        raise unavailable(engine.url, cause) from error
+
+
+def unavailable(url: URL, cause: BaseException | None) -> ServiceUnavailable:
+    """The error for a database that cannot be used; it names the place and never the password."""
+    said = " ".join(str(cause).split()) or "it did not answer in time"
+    if is_sqlite(url):
+        return ServiceUnavailable(
+            f"The database {url.render_as_string(hide_password=True)} cannot be used: {said}. "
+            "Check that it is there, writable, not full and not held by another program, then "
+            "try again."
+        )
+    return ServiceUnavailable(
+        f"{place(url)}, cannot be used: {said}. Check that the server runs and that DATABASE_URL "
+        "names its host, port, user, password and database, then try again."
+    )
+
+
+def place(url: URL) -> str:
+    """Where a database is, in words; without user and password."""
+    if is_sqlite(url):
+        return f"SQLite in {url.database}"
+    return f"PostgreSQL at {url.host}:{url.port or POSTGRES_PORT}, database {url.database}"
 
 
 def uninterrupted[**P, R](
@@ -128,6 +157,13 @@ async def scrub(engine: AsyncEngine) -> None:
             driver = (await connection.get_raw_connection()).driver_connection
             assert isinstance(driver, aiosqlite.Connection)  # what is_sqlite says
             await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _is_operators(error: DBAPIError | OSError) -> bool:
+    if isinstance(error, UNUSABLE) or type(error) is DatabaseError:
+        return True
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return state.startswith(UNUSABLE_STATES)
 
 
 def is_sqlite(url: URL) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from mmm_workflows.errors import RunError
@@ -18,8 +18,8 @@ class RunLocks:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    @contextmanager
-    def acquire(self, workflow_id: str) -> Iterator[None]:
+    @asynccontextmanager
+    async def acquire(self, workflow_id: str) -> AsyncIterator[None]:
         """Hold the run for the length of the block.
 
         Raises:
@@ -45,15 +45,20 @@ class RunLocks:
             except BlockingIOError:
                 holder = os.pread(descriptor, 20, 0).decode() or "unknown"
                 os.close(descriptor)
-                raise RunError(
-                    f"Run {workflow_id} is being worked on by process {holder}. Wait for it, "
-                    f"watch it with `mmm-workflows watch {workflow_id}`, or stop that process; "
-                    "its end frees the run.",
-                    code="run_busy",
-                ) from None
+                raise busy(workflow_id, f"process {holder}") from None
             if _is_named(descriptor, path):
                 return descriptor
             os.close(descriptor)
+
+
+def busy(workflow_id: str, holder: str) -> RunError:
+    """The error for a run that another caller holds."""
+    return RunError(
+        f"Run {workflow_id} is being worked on by {holder}. Wait for it, "
+        f"watch it with `mmm-workflows watch {workflow_id}`, or stop that process; "
+        "its end frees the run.",
+        code="run_busy",
+    )
 
 
 def _is_named(descriptor: int, path: Path) -> bool:

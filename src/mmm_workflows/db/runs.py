@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import RowMapping, Table, delete, func, insert, select, update
+from sqlalchemy import Row, RowMapping, Table, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from mmm_workflows.db.chain import GENESIS, content_hash, link_hash
+from mmm_workflows.db.chain import GENESIS, ChainReport, Link, continued, verify
 from mmm_workflows.db.engine import begin, scrub, uninterrupted
-from mmm_workflows.db.locks import RunLocks
 from mmm_workflows.db.tables import ARTIFACTS, DECISIONS, EVENTS, PROJECTS, RUNS
 from mmm_workflows.errors import MMMError, RunError
 from mmm_workflows.records import (
@@ -27,8 +26,6 @@ from mmm_workflows.records import (
     RunStatus,
     now,
 )
-
-__all__ = ["RunChanges", "RunLocks", "RunStore"]
 
 DEFAULT_LIMIT = 100
 
@@ -203,7 +200,8 @@ class RunStore:
                 .returning(PROJECTS.c.decisions, PROJECTS.c.head_hash)
             )
             last, head = (await connection.execute(claimed)).one()
-            rows, head = _links(project, workflow_id, decisions, last - len(decisions), head)
+            links, head = continued(workflow_id, decisions, before=last - len(decisions), head=head)
+            rows = [{"project": project, **asdict(link)} for link in links]
             await connection.execute(insert(DECISIONS), rows)
             await connection.execute(
                 update(PROJECTS).where(PROJECTS.c.project == project).values(head_hash=head)
@@ -222,6 +220,23 @@ class RunStore:
         for row in rows:
             _refuse_newer(row.schema_version, "decision")
         return [Decision.model_validate_json(row.content) for row in rows]
+
+    @uninterrupted
+    async def audit(self, project: str | None = None) -> Listed[ChainReport]:
+        """The decision chain of a project, or of each project, recomputed.
+
+        Raises:
+            RunError: There is no such project (``run_not_found``).
+        """
+        query = select(PROJECTS).order_by(PROJECTS.c.project)
+        if project is not None:
+            query = query.where(PROJECTS.c.project == project)
+        # Under the lock of each chain: a link that is being written is there with its head, or not.
+        async with begin(self._engine, write_lock=True) as connection:
+            found = (await connection.execute(query.with_for_update())).all()
+            if project is not None and not found:
+                raise RunError(f"There is no project {project!r}.", code="run_not_found")
+            return [await _report(connection, row) for row in found]
 
     @uninterrupted
     async def register_artifact(self, artifact: Artifact) -> None:
@@ -283,6 +298,7 @@ class RunStore:
             How many runs were removed.
         """
         query = select(RUNS.c.workflow_id).where(RUNS.c.project == project)
+        query = query.order_by(RUNS.c.workflow_id).with_for_update()
         async with begin(self._engine, write_lock=True) as connection:
             names = list((await connection.execute(query)).scalars())
             await _erase(connection, names)
@@ -303,33 +319,25 @@ class RunStore:
             return
 
     async def _project_of(self, connection: AsyncConnection, workflow_id: str) -> str:
-        query = select(RUNS.c.project).where(RUNS.c.workflow_id == workflow_id)
+        # Its row stays locked, so that nothing is added to a run while it is being deleted.
+        query = select(RUNS.c.project).where(RUNS.c.workflow_id == workflow_id).with_for_update()
         row = (await connection.execute(query)).mappings().first()
         return str(_found(row, workflow_id)["project"])
 
 
-def _links(
-    project: str, workflow_id: str, decisions: Sequence[Decision], before: int, head: str
-) -> tuple[list[dict[str, object]], str]:
-    """Rows that continue a chain of ``before`` links after ``head``, and the new head."""
-    rows: list[dict[str, object]] = []
-    for position, decision in enumerate(decisions, start=before + 1):
-        salt, content = secrets.token_hex(16), decision.model_dump_json()
-        hashed = content_hash(salt, content)
-        rows.append(
-            {
-                "project": project,
-                "position": position,
-                "workflow_id": workflow_id,
-                "schema_version": decision.schema_version,
-                "salt": salt,
-                "content": content,
-                "content_hash": hashed,
-                "prev_hash": head,
-            }
-        )
-        head = link_hash(head, hashed)
-    return rows, head
+async def _report(connection: AsyncConnection, project: Row[Any]) -> ChainReport:
+    query = (
+        select(*(DECISIONS.c[field.name] for field in fields(Link)))
+        .where(DECISIONS.c.project == project.project)
+        .order_by(DECISIONS.c.position)
+    )
+    rows = (await connection.execute(query)).mappings()
+    return verify(
+        project.project,
+        (Link(**row) for row in rows),
+        decisions=project.decisions,
+        head_hash=project.head_hash,
+    )
 
 
 async def _erase(connection: AsyncConnection, workflow_ids: Sequence[str]) -> None:

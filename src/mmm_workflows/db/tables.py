@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 # Migrations in the order they apply; the last is what this code reads and writes.
-REVISIONS: Final = ("0001", "0002")
+REVISIONS: Final = ("0001", "0002", "0010")
 
 NAME_LENGTH: Final = 200
 
@@ -131,6 +131,7 @@ DECISIONS: Final = Table(
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("workflow_id", String(NAME_LENGTH), index=True),
     Column("schema_version", Integer, nullable=False),
+    Column("hash_version", Integer, nullable=False, server_default="1"),
     Column("salt", String(64)),
     Column("content", Text),
     Column("content_hash", String(64), nullable=False),

@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import ExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -18,6 +18,7 @@ from uuid_utils import uuid7
 from mmm_workflows.bootstrap import Services, examine_services, open_services
 from mmm_workflows.config import Settings, read_settings
 from mmm_workflows.db.artifacts import safe_name
+from mmm_workflows.db.chain import ChainReport
 from mmm_workflows.db.checkpoints import delete_thread
 from mmm_workflows.errors import RunError
 from mmm_workflows.mmm.tables import read_table
@@ -179,7 +180,7 @@ class Runner:
         self, workflow_id: str, *, on_event: OnEvent | None = None, answer: str | None = None
     ) -> Json:
         """Work on a run that was submitted, holding its lock; a finished one is only read."""
-        with self.services.locks.acquire(workflow_id):
+        async with self.services.locks.acquire(workflow_id):
             run = await self.services.runs.get(workflow_id)
             if run.status is RunStatus.SUCCEEDED and run.result is not None:
                 return run.result
@@ -198,7 +199,7 @@ class Runner:
             raise RunError(f"Run {workflow_id} is {run.status} already; there is nothing to stop.")
         await self.services.runs.request_cancel(workflow_id)
         try:
-            with self.services.locks.acquire(workflow_id):
+            async with self.services.locks.acquire(workflow_id):
                 await self.services.runs.update(workflow_id, status=RunStatus.CANCELLED)
         except RunError:
             logger.info("run %s is told to stop by the process that works on it", workflow_id)
@@ -225,6 +226,10 @@ class Runner:
         """The events of a run whose ``seq`` is above ``after``, in order."""
         await self.services.runs.get(workflow_id)
         return await self.services.runs.events(workflow_id, after=after)
+
+    async def audit(self, project: str | None = None) -> Sequence[ChainReport]:
+        """The decision chain of a project, or of each project, recomputed."""
+        return await self.services.runs.audit(project)
 
     async def keep_upload(
         self, content: BinaryIO, *, name: str, project: str = DEFAULT_PROJECT
@@ -293,10 +298,10 @@ class Runner:
                 f"There is no run and no project {name!r}. `mmm-workflows list` shows both.",
                 code="run_not_found",
             )
-        with ExitStack() as held:
+        async with AsyncExitStack() as held:
             # All before the first: a run that is being worked on must not leave half a family.
             for run in family:
-                held.enter_context(self.services.locks.acquire(run.workflow_id))
+                await held.enter_async_context(self.services.locks.acquire(run.workflow_id))
             for run in family:
                 await self._delete_run(run)
         if family[0].project == name and not await runs.list(project=name, limit=1):

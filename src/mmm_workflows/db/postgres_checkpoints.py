@@ -1,0 +1,150 @@
+"""LangGraph's checkpoints on a PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+)
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from psycopg import AsyncConnection, AsyncCursor, InterfaceError, OperationalError
+from psycopg.errors import UndefinedTable
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+from sqlalchemy import make_url
+
+from mmm_workflows.db.engine import CONNECT_TIMEOUT_S, unavailable
+from mmm_workflows.db.sealing import CheckpointSerializer, not_sealed
+
+SETUP_LOCK: Final = 0x4D4D4E  # beside the one of the migrations
+SETUP_POLL_S: Final = 0.1
+POOL_SIZE: Final = 4
+
+
+@asynccontextmanager
+async def open_postgres_checkpointer(
+    url: str, *, key: bytes | None = None
+) -> AsyncIterator[PostgresSaver]:
+    """A saver on a PostgreSQL, its tables made; its connections end with the block.
+
+    Args:
+        url: ``postgresql://user:password@host:port/database``.
+        key: 32 bytes that encrypt what is saved; None saves it in plain.
+
+    Raises:
+        ServiceUnavailable: The server cannot be reached or used (``service_unavailable``).
+        RuntimeError: LangGraph was imported before this package (see ``CheckpointSerializer``).
+    """
+    serializer = CheckpointSerializer(key)
+    options: dict[str, Any] = {
+        "autocommit": True,
+        "prepare_threshold": 0,
+        "row_factory": dict_row,
+        "connect_timeout": CONNECT_TIMEOUT_S,
+    }
+    with _told_in_our_words(url):
+        async with await AsyncConnection.connect(url, **options) as connection:
+            await _set_up(connection)
+    pool: AsyncConnectionPool[AsyncConnection[DictRow]] = AsyncConnectionPool(
+        url,
+        open=False,
+        kwargs=options,
+        min_size=1,
+        max_size=POOL_SIZE,
+        timeout=CONNECT_TIMEOUT_S,
+        # A connection that the server ended while nobody used it is replaced, not handed out.
+        check=AsyncConnectionPool.check_connection,
+    )
+    async with pool:
+        yield PostgresSaver(pool, url, serializer)
+
+
+class PostgresSaver(AsyncPostgresSaver):
+    """A saver that keeps every value among the blobs, and fails in our words.
+
+    Upstream writes text and numbers at the top of a state into a jsonb column as they are, past
+    the serializer and so past its encryption; here each value goes into the blobs, in a list of
+    its own.
+    """
+
+    def __init__(
+        self,
+        pool: AsyncConnectionPool[AsyncConnection[DictRow]],
+        url: str,
+        serializer: CheckpointSerializer,
+    ) -> None:
+        super().__init__(pool, serde=serializer)
+        self._url = url
+        self._is_sealing = serializer.is_sealing
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Save a checkpoint."""
+        wrapped = {name: [value] for name, value in checkpoint["channel_values"].items()}
+        kept: Checkpoint = {**checkpoint, "channel_values": wrapped}
+        return await super().aput(config, kept, metadata, new_versions)
+
+    def _load_blobs(self, blob_values: list[tuple[bytes, bytes, bytes]]) -> dict[str, Any]:
+        return {name: value[0] for name, value in super()._load_blobs(blob_values).items()}
+
+    async def _load_checkpoint_tuple(self, value: DictRow) -> CheckpointTuple:
+        if self._is_sealing and value["checkpoint"].get("channel_values"):
+            raise not_sealed()
+        return await super()._load_checkpoint_tuple(value)
+
+    @asynccontextmanager
+    async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[AsyncCursor[DictRow]]:
+        with _told_in_our_words(self._url):
+            async with super()._cursor(pipeline=pipeline) as cursor:
+                yield cursor
+
+
+async def _set_up(connection: AsyncConnection[DictRow]) -> None:
+    """Make or migrate the tables, one process at a time."""
+    if await _is_set_up(connection):
+        return
+    # Asked again and again: a session that waited within a statement would hold a snapshot, for
+    # which the CREATE INDEX CONCURRENTLY of the one that holds the lock waits in turn.
+    while not await _locked(connection):  # noqa: ASYNC110
+        await asyncio.sleep(SETUP_POLL_S)
+    try:
+        await AsyncPostgresSaver(connection).setup()
+    finally:
+        await connection.execute("SELECT pg_advisory_unlock(%s)", (SETUP_LOCK,))
+
+
+async def _is_set_up(connection: AsyncConnection[DictRow]) -> bool:
+    try:
+        query = await connection.execute("SELECT max(v) AS last FROM checkpoint_migrations")
+    except UndefinedTable:
+        return False
+    row = await query.fetchone()
+    last = len(AsyncPostgresSaver.MIGRATIONS) - 1
+    return row is not None and row["last"] is not None and row["last"] >= last
+
+
+async def _locked(connection: AsyncConnection[DictRow]) -> bool:
+    query = await connection.execute("SELECT pg_try_advisory_lock(%s) AS got", (SETUP_LOCK,))
+    row = await query.fetchone()
+    return row is not None and row["got"]
+
+
+@contextmanager
+def _told_in_our_words(url: str) -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise unavailable(make_url(url), error) from error
