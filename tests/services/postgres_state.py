@@ -14,6 +14,11 @@ import pytest
 CACHE = Path(os.environ.get("MMM_SERVICES_CACHE", "~/.cache/mmm-workflows-services")).expanduser()
 NAME = "DATABASE_URL"
 DRIVER = "postgresql+asyncpg"
+# Ends every session of the database but the one that says this.
+END_ALL = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 
 def postgres_url() -> str:

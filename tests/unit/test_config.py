@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 from pathlib import Path
@@ -69,6 +70,108 @@ async def test_a_service_without_an_adapter_is_refused_by_name(
         async with open_services(settings):
             pass
     assert caught.value.code == "service_not_supported"
+    assert not own_environment.exists()
+
+
+PLAIN, FOR_ASYNCPG = (
+    "postgresql://user:pass@db:5432/mmm",
+    "postgresql+asyncpg://user:pass@db:5432/mmm",
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, None),
+        ({"database_url": PLAIN}, (PLAIN, FOR_ASYNCPG)),
+        ({"async_database_url": FOR_ASYNCPG}, (PLAIN, FOR_ASYNCPG)),
+        ({"database_url": FOR_ASYNCPG}, (PLAIN, FOR_ASYNCPG)),
+        (
+            {"database_url": "postgres://u@h/d"},
+            ("postgresql://u@h/d", "postgresql+asyncpg://u@h/d"),
+        ),
+        (
+            {"database_url": PLAIN + "?sslmode=require"},
+            (PLAIN + "?sslmode=require", FOR_ASYNCPG + "?ssl=require"),
+        ),
+        (
+            {"async_database_url": FOR_ASYNCPG + "?ssl=require"},
+            (PLAIN + "?sslmode=require", FOR_ASYNCPG + "?ssl=require"),
+        ),
+        (
+            {"database_url": PLAIN + "?keepalives=1", "async_database_url": FOR_ASYNCPG},
+            (PLAIN + "?keepalives=1", FOR_ASYNCPG),
+        ),
+        (
+            {"database_url": "postgresql://u:p%2F%40%3A@[::1]:6/d"},
+            ("postgresql://u:p%2F%40%3A@[::1]:6/d", "postgresql+asyncpg://u:p%2F%40%3A@[::1]:6/d"),
+        ),
+    ],
+)
+def test_one_address_of_a_database_is_derived_from_the_other(
+    given: dict[str, str], expected: tuple[str, str] | None
+) -> None:
+    assert Settings(_env_file=None, **given).database_urls == expected
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "mysql://user:hunter2@db/mmm",
+        "postgresql://user:hunter2@/mmm",
+        "postgresql://user:hunter2@db",
+        "postgresql://user:hunter2@db:0/mmm",
+        "postgresql://user:hunter2@db:hunter2/mmm",
+        "postgresql://user:hun/hunter2@db:5432/mmm",
+        "postgresql://user:12/hunter2@db:5432/mmm",
+        "postgresql://user:hunter2@[db/mmm",
+        "hunter2",
+        "",
+    ],
+)
+def test_an_address_that_cannot_be_read_is_named_without_its_password(bad: str) -> None:
+    for name in ("DATABASE_URL", "ASYNC_DATABASE_URL"):
+        settings = Settings(_env_file=None, **{name.lower(): bad})
+        with pytest.raises(SettingsError, match=f"^{name} cannot be used") as caught:
+            assert settings.database_urls
+        assert "hunter2" not in caught.value.message
+        assert caught.value.__cause__ is None
+
+
+def test_an_option_of_one_driver_alone_asks_for_both_addresses() -> None:
+    settings = Settings(_env_file=None, database_url=PLAIN + "?application_name=me")
+    with pytest.raises(SettingsError, match=r"'application_name'.*Set ASYNC_DATABASE_URL as well"):
+        assert settings.database_urls
+
+
+KEY = bytes(range(200, 232))
+
+
+@pytest.mark.parametrize(
+    "text", [KEY.hex(), KEY.hex().upper(), base64.b64encode(KEY).decode(), f" {KEY.hex()}\n"]
+)
+def test_a_key_is_read_as_hex_or_base64(text: str) -> None:
+    assert Settings(_env_file=None, checkpoint_key=text).encryption_key == KEY
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (KEY[:16].hex(), "16 bytes"),
+        (KEY.hex() + "00", "33 bytes"),
+        (base64.b64encode(KEY[:31]).decode(), "31 bytes"),
+        (KEY.hex()[:-1], "neither base64 nor hex"),
+        ("a secret that is no key at all!!", "neither base64 nor hex"),
+    ],
+)
+async def test_a_key_of_another_length_is_refused_by_name(
+    text: str, found: str, own_environment: Path
+) -> None:
+    settings = Settings(_env_file=None, mmm_home=own_environment, checkpoint_key=text)
+    with pytest.raises(SettingsError, match=f"CHECKPOINT_KEY.*{found}") as caught:
+        async with open_services(settings):
+            pass
+    assert text not in caught.value.message + str(settings.shown())
     assert not own_environment.exists()
 
 

@@ -27,6 +27,9 @@ from mmm_workflows.db.sealing import CheckpointSerializer, not_sealed
 SETUP_LOCK: Final = 0x4D4D4E  # beside the one of the migrations
 SETUP_POLL_S: Final = 0.1
 POOL_SIZE: Final = 4
+# One connection is used at a time, so that a wait means a server that is gone. A run that ends
+# waits so long for each checkpoint that is still to be written.
+POOL_WAIT_S: Final = 3
 
 
 @asynccontextmanager
@@ -59,7 +62,7 @@ async def open_postgres_checkpointer(
         kwargs=options,
         min_size=1,
         max_size=POOL_SIZE,
-        timeout=CONNECT_TIMEOUT_S,
+        timeout=POOL_WAIT_S,
         # A connection that the server ended while nobody used it is replaced, not handed out.
         check=AsyncConnectionPool.check_connection,
     )

@@ -1,0 +1,290 @@
+"""Whole runs on a real PostgreSQL: what is set is used, what fails is said, what stopped goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from services.postgres_state import END_ALL, fresh_database, tell
+
+from mmm_workflows.config import Settings
+from mmm_workflows.errors import RunError, ServiceUnavailable, SettingsError
+from mmm_workflows.records import Event, RunStatus
+from mmm_workflows.workflows.contracts import ResearchRequest
+from mmm_workflows.workflows.runner import Runner, open_runner
+
+QUESTION = ResearchRequest(query="Build MMM for beverage brand")
+SECRET = "MARKERBRAND"
+REVIEWED = ResearchRequest(query=f"Build MMM for {SECRET}", review=True)
+SERVICES = pytest.mark.services
+
+type SettingsOf = Callable[..., Settings]
+
+
+@pytest.fixture
+def settings_of(tmp_path: Path) -> SettingsOf:
+    def made(url: str | None, home: str = "home", **more: object) -> Settings:
+        return Settings(_env_file=None, mmm_home=tmp_path / home, database_url=url, **more)
+
+    return made
+
+
+@pytest.fixture
+async def url() -> AsyncIterator[str]:
+    async with fresh_database() as made:
+        yield made
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=SERVICES)])
+async def either(request: pytest.FixtureRequest) -> AsyncIterator[str | None]:
+    """The address of a PostgreSQL, and None for SQLite."""
+    if request.param == "sqlite":
+        yield None
+        return
+    async with fresh_database() as made:
+        yield made
+
+
+def a_key() -> str:
+    return base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+@SERVICES
+async def test_a_run_on_postgres_leaves_no_database_file(
+    url: str, settings_of: SettingsOf, tmp_path: Path
+) -> None:
+    async with open_runner(settings_of(url)) as runner:
+        result = await runner.start("research", QUESTION, workflow_id="r1")
+        events = await runner.events("r1")
+    assert result["status"] == "succeeded"
+    assert [e.seq for e in events] == list(range(1, len(events) + 1))
+    assert list(tmp_path.rglob("*.db*")) == []
+    assert await tell(url, "SELECT status FROM runs") == [("succeeded",)]
+    ((threads,),) = await tell(url, "SELECT count(DISTINCT thread_id) FROM checkpoints")
+    assert threads == 1
+
+
+@SERVICES
+async def test_another_process_goes_on_with_a_run_that_waits(
+    url: str, settings_of: SettingsOf, tmp_path: Path
+) -> None:
+    outputs = {"output_dir": tmp_path / "outputs"}
+    async with open_runner(settings_of(url, "one", **outputs)) as runner:
+        await runner.start("research", REVIEWED, workflow_id="r1")
+    async with open_runner(settings_of(url, "two", **outputs)) as runner:
+        done = await runner.decide("r1", "revenue by TV and search")
+        assert done["status"] == "succeeded"
+        assert await runner.delete("r1") == 1
+    assert await tell(url, "SELECT * FROM checkpoints") == []
+    assert await tell(url, "SELECT * FROM checkpoint_blobs") == []
+
+
+@SERVICES
+async def test_a_run_is_worked_on_by_one_process_of_all(url: str, settings_of: SettingsOf) -> None:
+    first, second = settings_of(url, "one"), settings_of(url, "two")
+    async with open_runner(first) as one, open_runner(second) as two:
+        assert one.services is not two.services
+        await one.submit("research", QUESTION, workflow_id="r1")
+        ends = await asyncio.gather(
+            *(runner.execute("r1") for runner in (one, two, one, two)), return_exceptions=True
+        )
+    refused = [end for end in ends if isinstance(end, RunError)]
+    assert {error.code for error in refused} == {"run_busy"}
+    assert len(refused) == 3
+    ((threads, starts),) = await tell(
+        url,
+        "SELECT count(DISTINCT workflow_id), count(*) FROM events WHERE message LIKE '%started'",
+    )
+    assert (threads, starts) == (1, 1)
+
+
+@SERVICES
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda url: url.replace(":pass@", ":hunter2@"), "password authentication failed"),
+        (lambda url: re.sub(r"/test_\w+$", "/nowhere", url), '"nowhere" does not exist'),
+    ],
+    ids=["wrong password", "no such database"],
+)
+async def test_a_server_that_refuses_is_told_at_the_start(
+    url: str, settings_of: SettingsOf, change: Callable[[str], str], said: str
+) -> None:
+    place = re.search(r"@([\d.]+:\d+)/", url)
+    assert place is not None
+    with pytest.raises(ServiceUnavailable, match=said) as caught:
+        async with open_runner(settings_of(change(url))):
+            pytest.fail("it was opened")
+    assert place[1] in caught.value.message
+    assert "hunter2" not in caught.value.message
+    assert "pass@" not in caught.value.message
+
+
+async def test_a_server_that_is_not_there_is_told_at_the_start(settings_of: SettingsOf) -> None:
+    settings = settings_of("postgresql://user:hunter2@127.0.0.1:9/mmm")
+    with pytest.raises(ServiceUnavailable, match=r"127\.0\.0\.1:9, database mmm") as caught:
+        async with open_runner(settings):
+            pytest.fail("it was opened")
+    assert "hunter2" not in caught.value.message
+
+
+class Cable:
+    """A way to the server that can be cut: every connection ends and no new one is taken."""
+
+    def __init__(self, url: str) -> None:
+        found = re.search(r"@([\d.]+):(\d+)/", url)
+        assert found is not None
+        self._host, self._port = found[1], int(found[2])
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.port = 0
+
+    async def plug_in(self) -> None:
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def cut(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, onward = await asyncio.open_connection(self._host, self._port)
+        self._writers |= {writer, onward}
+        await asyncio.gather(_pump(reader, onward), _pump(there, writer), return_exceptions=True)
+        self._writers -= {writer, onward}
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while content := await reader.read(65536):
+            writer.write(content)
+            await writer.drain()
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def a_cable(url: str) -> AsyncIterator[tuple[Cable, str]]:
+    cable = Cable(url)
+    await cable.plug_in()
+    try:
+        yield cable, re.sub(r"@[\d.]+:\d+/", f"@127.0.0.1:{cable.port}/", url)
+    finally:
+        cable.cut()
+        await asyncio.sleep(0.05)
+
+
+@SERVICES
+@pytest.mark.parametrize("at", [1, 3, 5])
+async def test_a_run_whose_server_goes_away_fails_clearly_and_goes_on_when_it_is_back(
+    url: str, settings_of: SettingsOf, at: int
+) -> None:
+    async with a_cable(url) as (cable, through), open_runner(settings_of(through)) as runner:
+
+        def cut(event: Event) -> None:
+            if event.seq == at:
+                cable.cut()
+
+        with pytest.raises(ServiceUnavailable, match=rf"127\.0\.0\.1:{cable.port}|was lost"):
+            await asyncio.wait_for(
+                runner.start("research", QUESTION, workflow_id="r1", on_event=cut), 40
+            )
+        await cable.plug_in()
+        result = await runner.resume("r1")
+        assert result["status"] == "succeeded"
+        events = await runner.events("r1")
+        assert [e.seq for e in events] == list(range(1, len(events) + 1))
+        assert (await runner.audit())[0].broken is None
+
+
+@SERVICES
+@pytest.mark.parametrize("at", [1, 3, 5])
+async def test_a_run_whose_sessions_are_ended_by_the_server_goes_on_or_can_be_resumed(
+    url: str, settings_of: SettingsOf, at: int
+) -> None:
+    async with open_runner(settings_of(url)) as runner:
+
+        async def end_sessions(event: Event) -> None:
+            if event.seq == at:
+                await tell(url, END_ALL)
+
+        try:
+            result = await runner.start(
+                "research", QUESTION, workflow_id="r1", on_event=end_sessions
+            )
+        except ServiceUnavailable:
+            run = await runner.get("r1")
+            assert run.status in (RunStatus.FAILED, RunStatus.RUNNING)
+            result = await runner.resume("r1")
+        assert result["status"] == "succeeded"
+        events = await runner.events("r1")
+        assert [e.seq for e in events] == list(range(1, len(events) + 1))
+
+
+def written(folder: Path) -> bytes:
+    """Every byte of the files of checkpoints."""
+    files = list(folder.rglob("checkpoints.db*"))
+    assert files
+    return b"".join(file.read_bytes() for file in files)
+
+
+def in_checkpoint_tables(url: str) -> bytes:
+    """Every column of the tables of checkpoints."""
+    found: list[bytes] = []
+    with psycopg.connect(url) as connection:
+        for table in ("checkpoints", "checkpoint_blobs", "checkpoint_writes"):
+            for row in connection.execute(f"SELECT * FROM {table}"):
+                found += [v if isinstance(v, bytes) else str(v).encode() for v in row]
+    assert len(found) > 50
+    return b"\n".join(found)
+
+
+@pytest.mark.parametrize("key", [None, a_key()], ids=["plain", "sealed"])
+async def test_a_runs_words_are_in_its_checkpoints_only_without_a_key(
+    either: str | None, key: str | None, settings_of: SettingsOf, tmp_path: Path
+) -> None:
+    async with open_runner(settings_of(either, checkpoint_key=key)) as runner:
+        await runner.start("research", REVIEWED, workflow_id="r1")
+        content = in_checkpoint_tables(either) if either else written(tmp_path)
+        await runner.decide("r1", f"revenue by TV and {SECRET}")
+        content += in_checkpoint_tables(either) if either else written(tmp_path)
+    assert b"r1" in content
+    assert (SECRET.encode() in content) == (key is None)
+
+
+async def test_a_run_under_a_key_needs_that_key_and_says_so(
+    either: str | None, settings_of: SettingsOf
+) -> None:
+    key = a_key()
+    async with open_runner(settings_of(either, checkpoint_key=key)) as runner:
+        await runner.start("research", REVIEWED, workflow_id="r1")
+    for wrong in (None, a_key()):
+        async with open_runner(settings_of(either, checkpoint_key=wrong)) as runner:
+            with pytest.raises(SettingsError, match="CHECKPOINT_KEY") as caught:
+                await runner.resume("r1")
+            assert caught.value.code == "checkpoint_key"
+            run = await runner.get("r1")
+            assert run.error is not None
+            assert (run.status, run.error.code) == (RunStatus.FAILED, "checkpoint_key")
+    async with open_runner(settings_of(either, checkpoint_key=key)) as runner:
+        assert (await runner.resume("r1"))["status"] == "waiting"
+        assert (await runner.decide("r1", "revenue by TV and search"))["status"] == "succeeded"
+
+
+async def test_settings_that_differ_in_a_secret_alone_do_not_share_services(
+    settings_of: SettingsOf,
+) -> None:
+    one, two = settings_of(None, checkpoint_key=a_key()), settings_of(None, checkpoint_key=a_key())
+    assert one.model_dump_json() == two.model_dump_json()
+    async with open_runner(one) as first, open_runner(two) as second:
+        assert isinstance(first, Runner)
+        assert first.services is not second.services
