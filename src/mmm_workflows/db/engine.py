@@ -33,9 +33,10 @@ WRITE_LOCK: Final = "mmm_write_lock"
 # What the operator can put right; a bare DatabaseError (a damaged file) counts as well, the other
 # kinds (a violated constraint, a wrong statement) are ours.
 UNUSABLE: Final = (OperationalError, InterfaceError, OSError)
-# The same by SQLSTATE's class, as PostgreSQL says it: no connection, wrong login, no such
-# database, no room or no connection left, shut down or cancelled, a fault of the disk.
-UNUSABLE_STATES: Final = ("08", "28", "3D", "53", "57", "58")
+# The same by the first signs of SQLSTATE, as PostgreSQL says it: no connection, a standby that
+# takes no writes, wrong login, no such database, no right to make tables, no room or no connection
+# left, shut down or cancelled, a fault of the disk.
+UNUSABLE_STATES: Final = ("08", "25006", "28", "3D", "42501", "53", "57", "58")
 
 # NaN is no JSON: PostgreSQL refuses it, so SQLite must not take it either.
 _to_json = partial(json.dumps, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
@@ -112,7 +113,8 @@ def unavailable(url: URL, cause: BaseException | None) -> ServiceUnavailable:
         )
     return ServiceUnavailable(
         f"{place(url)}, cannot be used: {said}. Check that the server runs and that DATABASE_URL "
-        "names its host, port, user, password and database, then try again."
+        "names its host, port, user, password and database, and that the user may make tables "
+        "there, then try again."
     )
 
 
@@ -162,8 +164,7 @@ async def scrub(engine: AsyncEngine) -> None:
 def _is_operators(error: DBAPIError | OSError) -> bool:
     if isinstance(error, UNUSABLE) or type(error) is DatabaseError:
         return True
-    state = getattr(error.orig, "sqlstate", None) or ""
-    return state.startswith(UNUSABLE_STATES)
+    return (getattr(error.orig, "sqlstate", None) or "").startswith(UNUSABLE_STATES)
 
 
 def is_sqlite(url: URL) -> bool:

@@ -15,13 +15,13 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
 )
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
-from psycopg import AsyncConnection, AsyncCursor, InterfaceError, OperationalError
+from psycopg import AsyncConnection, AsyncCursor, Error
 from psycopg.errors import UndefinedTable
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import make_url
 
-from mmm_workflows.db.engine import CONNECT_TIMEOUT_S, unavailable
+from mmm_workflows.db.engine import CONNECT_TIMEOUT_S, UNUSABLE_STATES, unavailable
 from mmm_workflows.db.sealing import CheckpointSerializer, not_sealed
 
 SETUP_LOCK: Final = 0x4D4D4E  # beside the one of the migrations
@@ -149,5 +149,8 @@ async def _locked(connection: AsyncConnection[DictRow]) -> bool:
 def _told_in_our_words(url: str) -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
+    except Error as error:
+        # One that says no state was raised by the driver: there is no connection.
+        if not (error.sqlstate or UNUSABLE_STATES[0]).startswith(UNUSABLE_STATES):
+            raise
         raise unavailable(make_url(url), error) from error

@@ -164,7 +164,7 @@ class RunStore:
                 status=status,
                 step=step,
                 progress=progress,
-                message=message,
+                message=message.replace("\0", "\ufffd"),  # no text of PostgreSQL holds a NUL
                 data=data,
             )
             await connection.execute(insert(EVENTS).values(event.model_dump()))

@@ -270,6 +270,17 @@ async def test_events_after_a_seq_are_the_rest(store: RunStore) -> None:
     assert await store.events("nobody") == []
 
 
+async def test_a_nul_in_a_message_or_a_value_stops_no_run(store: RunStore) -> None:
+    await store.create(a_run(request={"a\0": "b\0"}))
+    written = await emit(store, "first", "column 'a\0b'")
+    assert written.message == "column 'a\ufffdb'"
+    assert await store.events("first") == [written]
+    asked = [a_decision("a\0b")]
+    await store.add_decisions("first", asked)
+    assert await store.decisions("first") == asked
+    assert (await store.get("first")).request == {"a\0": "b\0"}
+
+
 async def chain_is_whole(store: RunStore, project: str) -> int:
     """The number of links of a chain that verifies."""
     (report,) = await store.audit(project)

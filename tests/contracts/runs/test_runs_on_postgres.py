@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
-from services.postgres_state import END_ALL, fresh_database, tell
+from services.postgres_state import END_ALL, for_asyncpg, fresh_database, postgres_url, tell
 
+from mmm_workflows.bootstrap import examine_services
 from mmm_workflows.config import Settings
 from mmm_workflows.errors import RunError, ServiceUnavailable, SettingsError
 from mmm_workflows.records import Event, RunStatus
@@ -127,6 +132,21 @@ async def test_a_server_that_refuses_is_told_at_the_start(
     assert "pass@" not in caught.value.message
 
 
+@SERVICES
+async def test_a_user_who_may_make_no_tables_is_told_so(url: str, settings_of: SettingsOf) -> None:
+    name = f"reader_{secrets.token_hex(4)}"
+    await tell(url, f"CREATE ROLE {name} LOGIN PASSWORD 'hunter2'")
+    try:
+        with pytest.raises(
+            ServiceUnavailable, match=r"permission denied.*may make tables"
+        ) as caught:
+            async with open_runner(settings_of(url.replace("//user:pass@", f"//{name}:hunter2@"))):
+                pytest.fail("it was opened")
+    finally:
+        await tell(url, f"DROP ROLE {name}")
+    assert "hunter2" not in caught.value.message
+
+
 async def test_a_server_that_is_not_there_is_told_at_the_start(settings_of: SettingsOf) -> None:
     settings = settings_of("postgresql://user:hunter2@127.0.0.1:9/mmm")
     with pytest.raises(ServiceUnavailable, match=r"127\.0\.0\.1:9, database mmm") as caught:
@@ -183,8 +203,11 @@ async def a_cable(url: str) -> AsyncIterator[tuple[Cable, str]]:
         await asyncio.sleep(0.05)
 
 
+LATE = [pytest.param(at, marks=pytest.mark.slow) for at in (3, 5)]
+
+
 @SERVICES
-@pytest.mark.parametrize("at", [1, 3, 5])
+@pytest.mark.parametrize("at", [1, *LATE])
 async def test_a_run_whose_server_goes_away_fails_clearly_and_goes_on_when_it_is_back(
     url: str, settings_of: SettingsOf, at: int
 ) -> None:
@@ -228,6 +251,113 @@ async def test_a_run_whose_sessions_are_ended_by_the_server_goes_on_or_can_be_re
         assert result["status"] == "succeeded"
         events = await runner.events("r1")
         assert [e.seq for e in events] == list(range(1, len(events) + 1))
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[str]:
+    """The address of a server that a test may kill."""
+    postgres_url()
+    state = tmp_path / "postgres.env"
+    script = Path(__file__).parents[2] / "services" / "postgres_up.sh"
+    subprocess.run(["bash", script, state], check=True, capture_output=True, timeout=120)
+    try:
+        yield dict(line.split("=", 1) for line in state.read_text().splitlines())["DATABASE_URL"]
+    finally:
+        down = script.with_name("postgres_down.sh")
+        subprocess.run(["bash", down, state], check=True, timeout=60)
+        assert not state.exists()
+
+
+async def is_back(url: str) -> None:
+    for _ in range(200):
+        try:
+            await tell(url, "SELECT 1")
+        except psycopg.OperationalError:
+            await asyncio.sleep(0.05)
+        else:
+            return
+    pytest.fail("the server did not come back")
+
+
+@SERVICES
+async def test_a_server_that_is_killed_in_mid_run_loses_nothing_that_was_told(
+    own_server: str, settings_of: SettingsOf
+) -> None:
+    told: list[Event] = []
+    async with open_runner(settings_of(own_server)) as runner:
+
+        async def kill(event: Event) -> None:
+            told.append(event)
+            if event.seq == 4:
+                # A killed session makes PostgreSQL end all of them and recover from its log.
+                ((pid,),) = await tell(
+                    own_server,
+                    "SELECT pid FROM pg_stat_activity WHERE datname = 'mmm' "
+                    "AND pid <> pg_backend_pid() LIMIT 1",
+                )
+                os.kill(int(str(pid)), signal.SIGKILL)
+
+        with pytest.raises(ServiceUnavailable):
+            await runner.start("research", QUESTION, workflow_id="r1", on_event=kill)
+        await is_back(own_server)
+        assert (await runner.events("r1"))[: len(told)] == told
+        assert (await runner.resume("r1", on_event=told.append))["status"] == "succeeded"
+        events = await runner.events("r1")
+        assert [e.seq for e in events] == list(range(1, len(events) + 1))
+        assert {e.seq for e in told} <= {e.seq for e in events}
+        assert (await runner.audit())[0].broken is None
+
+
+WRITE = """
+import asyncio, sys
+from mmm_workflows.db.engine import open_database
+from mmm_workflows.db.runs import RunStore
+from mmm_workflows.records import Decision, RunStatus
+
+async def main():
+    store = RunStore(await open_database(sys.argv[1]))
+    while True:
+        event = await store.append_event(
+            "r1", status=RunStatus.RUNNING, step=None, progress=0, message="m")
+        choice = Decision(question=str(event.seq), options=(), choice="a", reason="b")
+        await store.add_decisions("r1", [choice])
+        print(event.seq, flush=True)
+
+asyncio.run(main())
+"""
+
+
+@SERVICES
+async def test_a_process_killed_while_it_writes_loses_nothing_that_it_was_told_is_kept(
+    url: str, settings_of: SettingsOf
+) -> None:
+    async with open_runner(settings_of(url)) as runner:
+        await runner.submit("research", QUESTION, workflow_id="r1")
+        for _ in range(2):
+            child = subprocess.Popen(
+                [sys.executable, "-c", WRITE, for_asyncpg(url)], stdout=subprocess.PIPE
+            )
+            assert child.stdout is not None
+            lines = [await asyncio.to_thread(child.stdout.readline) for _ in range(20)]
+            child.kill()
+            rest, _ = await asyncio.to_thread(child.communicate)
+            last = int((b"".join(lines) + rest).split()[-1])
+            events = await runner.events("r1")
+            assert [e.seq for e in events] == list(range(1, len(events) + 1))
+            assert len(events) >= last
+            (chain,) = await runner.audit()
+            assert (chain.broken, chain.decisions >= last) == (None, True)
+
+
+@SERVICES
+async def test_doctor_says_which_server_is_used_or_why_it_cannot_be(
+    url: str, settings_of: SettingsOf
+) -> None:
+    said = (await examine_services(settings_of(url)))["DATABASE_URL"]
+    assert re.fullmatch(r"PostgreSQL at 127\.0\.0\.1:\d+, database test_\w+", said)
+    said = (await examine_services(settings_of(url.replace(":pass@", ":hunter2@"))))["DATABASE_URL"]
+    assert "password authentication failed" in said
+    assert "hunter2" not in said
 
 
 def written(folder: Path) -> bytes:

@@ -6,15 +6,21 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from services.postgres_state import for_asyncpg, fresh_database
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from mmm_workflows.db.chain import GENESIS, content_hash, link_hash
 from mmm_workflows.db.engine import begin, open_database
 from mmm_workflows.db.migrate import SCRIPTS, migrate
 from mmm_workflows.db.runs import RunStore
@@ -102,19 +108,57 @@ async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         await open_database(url_of(tmp_path / "file" / "runs.db"))
 
 
-async def test_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> None:
-    engine = await open_database(url_of(tmp_path / "runs.db"))
-    try:
-        await migrate(engine)
-        async with begin(engine) as connection:
-            differences = await connection.run_sync(
-                lambda c: compare_metadata(
-                    MigrationContext.configure(c, opts={"include_name": is_described}), METADATA
-                )
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.services)])
+async def either(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AsyncEngine]:
+    """An empty database of either kind."""
+    async with AsyncExitStack() as stack:
+        url = url_of(tmp_path / "runs.db")
+        if request.param == "postgres":
+            url = for_asyncpg(await stack.enter_async_context(fresh_database()))
+        engine = await open_database(url)
+        stack.push_async_callback(engine.dispose)
+        yield engine
+
+
+async def test_migrations_make_the_tables_that_the_code_uses(either: AsyncEngine) -> None:
+    await migrate(either)
+    async with begin(either) as connection:
+        differences = await connection.run_sync(
+            lambda c: compare_metadata(
+                MigrationContext.configure(c, opts={"include_name": is_described}), METADATA
             )
-    finally:
-        await engine.dispose()
+        )
     assert differences == []
+
+
+OLD_DECISION = """
+INSERT INTO decisions (project, position, workflow_id, schema_version, salt, content,
+  content_hash, prev_hash) VALUES ('shop', 1, 'a', 1, 'ab', :content, :hash, :genesis)
+"""
+
+
+async def test_decisions_of_the_first_schema_are_kept_and_verify(either: AsyncEngine) -> None:
+    content = Decision(question="q", options=(), choice="x", reason="y").model_dump_json()
+    hashed = content_hash("ab", content)
+    async with begin(either, write_lock=True) as connection:
+        await connection.run_sync(upgrade_to, "0001")
+        await connection.execute(
+            text("INSERT INTO projects VALUES ('shop', 1, :head)"),
+            {"head": link_hash(GENESIS, hashed)},
+        )
+        await connection.execute(
+            text(OLD_DECISION), {"content": content, "hash": hashed, "genesis": GENESIS}
+        )
+    await migrate(either)
+    (report,) = await RunStore(either).audit()
+    assert (report.decisions, report.broken) == (1, None)
+
+
+def upgrade_to(connection: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
 
 
 def test_the_listed_revisions_are_those_of_the_scripts() -> None:
