@@ -19,12 +19,13 @@ programs() {
 
 install_server() {
     [ "$(id -u)" = 0 ] || { echo "postgres_up: no PostgreSQL server (Debian package postgresql)" >&2; exit 3; }
+    export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
+    apt-get install -y -qq --no-install-recommends postgresql-common >/dev/null
     # Debian would start a cluster of its own on port 5432: nobody asked for that one.
-    mkdir -p /etc/postgresql-common
-    [ -f /etc/postgresql-common/createcluster.conf ] \
-        || echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null
+    sed -i 's/^#\? *create_main_cluster *=.*/create_main_cluster = false/' \
+        /etc/postgresql-common/createcluster.conf
+    apt-get install -y -qq --no-install-recommends postgresql >/dev/null
 }
 
 # The server refuses to run as root.

@@ -25,6 +25,12 @@ from mmm_workflows.errors import ServiceUnavailable
 
 # PostgreSQL cuts longer names of a session.
 NAME_LENGTH: Final = 63
+# A machine that is gone without a word holds its runs for a minute, not for two hours.
+KEEPALIVE: Final = {
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+}
 # A session that was ended holds its locks for a moment longer.
 RETAKE_TRIES: Final = 20
 RETAKE_PAUSE_S: Final = 0.1
@@ -133,7 +139,7 @@ class PostgresRunLocks:
             **arguments,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=STATEMENT_TIMEOUT_S,
-            server_settings={"application_name": name[:NAME_LENGTH]},
+            server_settings={"application_name": name[:NAME_LENGTH], **KEEPALIVE},
         )
         try:
             for workflow_id, holder in self._held.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
@@ -187,6 +188,16 @@ async def test_links_of_the_first_version_still_verify_and_go_on(
     assert (report.decisions, report.broken) == (2, None)
 
 
+async def test_an_audit_beside_writers_never_sees_half_a_link(store: RunStore) -> None:
+    writing = [store.add_decisions("a", [a_decision(str(i))] * 3) for i in range(25)]
+    auditing = [shop(store) for _ in range(25)]
+    mixed = [work for pair in zip(writing, auditing, strict=True) for work in pair]
+    reports = [r for r in await asyncio.gather(*mixed) if r is not None]
+    assert [r.broken for r in reports] == [None] * 25
+    assert len({r.decisions for r in reports}) > 1
+    assert (await shop(store)).decisions == 6 + 75
+
+
 async def test_an_unknown_project_is_said_to_be_unknown(store: RunStore) -> None:
     with pytest.raises(RunError, match="nobody") as caught:
         await store.audit("nobody")
@@ -209,8 +220,6 @@ def called(*arguments: str) -> tuple[int, str]:
 
 
 async def in_thread(*arguments: str) -> tuple[int, str]:
-    import asyncio
-
     return await asyncio.to_thread(called, *arguments)
 
 
