@@ -38,11 +38,11 @@ CHILD_VARIABLES: Final = (
 # Settings that switch a service on, and what is used while they are unset.
 SERVICES: Final[Mapping[str, str]] = {
     "OLLAMA_BASE_URL": "rules in place of a language model",
-    "NEO4J_URI": "no graph memory",
+    "NEO4J_URI": "Ladybug, an embedded graph",
     "DATABASE_URL": "SQLite",
     "ASYNC_DATABASE_URL": "SQLite",
     "REDIS_URL": "progress within the process",
-    "CHROMA_URL": "no vector memory",
+    "CHROMA_URL": "Chroma in a folder of its own",
     "DASK_SCHEDULER": "child processes on this machine",
 }
 
@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     research_pages: int = Field(20, ge=0, description="pages read per run of Research")
     research_bytes: int = Field(20_000_000, ge=0, description="bytes read per run of Research")
     research_minutes: float = Field(5.0, gt=0, description="minutes of the web per run of Research")
-    neo4j_uri: str | None = Field(None, description="Neo4j server; unset: none")
+    neo4j_uri: str | None = Field(None, description="Neo4j server; unset: embedded Ladybug")
     neo4j_user: str = Field("neo4j", description="its user")
     neo4j_password: SecretStr | None = Field(None, description="its password")
     database_url: SecretStr | None = Field(None, description="PostgreSQL; unset: SQLite")
@@ -101,7 +101,7 @@ class Settings(BaseSettings):
         None, description="32 bytes, base64 or hex, that encrypt checkpoints; unset: plain"
     )
     redis_url: SecretStr | None = Field(None, description="Redis; unset: in process")
-    chroma_url: str | None = Field(None, description="Chroma server; unset: none")
+    chroma_url: str | None = Field(None, description="Chroma server; unset: embedded")
     dask_scheduler: str | None = Field(None, description="Dask scheduler; unset: local processes")
     mmm_home: Path = Field(
         default_factory=lambda: user_data_path("mmm-workflows"),

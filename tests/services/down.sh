@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
 # Stops what up.sh started.
 set -euo pipefail
-bash "$(cd "$(dirname "$0")" && pwd)/ollama_down.sh"
+here=$(cd "$(dirname "$0")" && pwd)
+for service in postgres chroma neo4j ollama; do
+    bash "$here/${service}_down.sh"
+done

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs and starts what the tests marked `services` and `browser` need: bubblewrap, Chromium and a
-# real Ollama server with a tiny model. `down.sh` stops the server. Debian, as root.
+# Installs and starts what the tests marked `services` and `browser` need: bubblewrap, Chromium, and real
+# servers of Ollama (with a tiny model), Neo4j, Chroma and PostgreSQL. `down.sh` stops those servers.
+# Debian, as root.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -12,4 +13,6 @@ if [ "${#missing[@]}" -gt 0 ]; then
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
-bash "$here/ollama_up.sh"
+for service in postgres chroma neo4j ollama; do
+    bash "$here/${service}_up.sh"
+done

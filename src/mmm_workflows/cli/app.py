@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmm_workflows.cli import audit
+from mmm_workflows.cli import audit, memory
 from mmm_workflows.cli.options import (
     AsJson,
     Channels,
@@ -43,6 +43,7 @@ app = typer.Typer(
     help="From a question and a messy file to a defended marketing budget.",
 )
 app.add_typer(audit.app, name="audit")
+app.add_typer(memory.app, name="memory")
 
 
 def _show(result: Json) -> None:

@@ -131,6 +131,18 @@ class Memory:
         _, graph = await _attempt(Way.GRAPH, self._link(nodes, edges), None)
         return WayUse(way=Way.KEYWORDS, count=len(passages)), vectors, graph
 
+    async def workflow_ids(self, project: str) -> set[str]:
+        """The runs of a project of which something is kept."""
+        return {p.workflow_id for p in await self._keywords.passages(project)}
+
+    async def everything(self, project: str) -> tuple[list[Node], list[Edge]]:
+        """The whole graph of a project.
+
+        Raises:
+            ServiceUnavailable: There is no graph here.
+        """
+        return await self._graph.everything(project)
+
     async def forget(self, project: str, *, workflow_id: str | None = None) -> tuple[WayUse, ...]:
         """Delete what a run wrote, or a whole project, from all stores; which of them did.
 

@@ -40,6 +40,7 @@ from mmm_workflows.workflows.context import Speak
 from mmm_workflows.workflows.contracts import DEFAULT_SEED, Request, Upload
 from mmm_workflows.workflows.execution import POLL_S, Execution, OnEvent, thread_id
 from mmm_workflows.workflows.graph import Workflow
+from mmm_workflows.workflows.remembering import Remembering
 
 SLUG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -63,6 +64,11 @@ class Runner:
 
     def __init__(self, services: Services) -> None:
         self.services = services
+
+    @property
+    def memory(self) -> Remembering:
+        """What earlier runs left behind."""
+        return Remembering(self.services)
 
     @property
     def written_by(self) -> str:
@@ -312,6 +318,7 @@ class Runner:
     async def _delete_run(self, run: Run) -> None:
         owned = await self.services.runs.artifacts(run.workflow_id)
         await delete_thread(self.services.checkpointer, thread_id(run))
+        await self.memory.forget(run)
         await self.services.runs.delete(run.workflow_id)
         for artifact in owned:
             if not await self.services.runs.uses(artifact.project, artifact.artifact_id):

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmm_workflows.db.engine import open_database
+from mmm_workflows.db.keywords import SqlKeywords
 from mmm_workflows.db.migrate import migrate
-from mmm_workflows.db.sqlite_keywords import SqlKeywords
 from mmm_workflows.mmm.knowledge import NodeKind, Passage
 from mmm_workflows.ports import Keywords
 

@@ -14,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from mmm_workflows.db.chroma_vectors import ChromaVectors, open_chroma_folder
 from mmm_workflows.db.engine import open_database
 from mmm_workflows.db.graphrag import Memory
+from mmm_workflows.db.keywords import SqlKeywords
 from mmm_workflows.db.ladybug_client import LadybugGraph, open_ladybug
 from mmm_workflows.db.migrate import migrate
-from mmm_workflows.db.sqlite_keywords import SqlKeywords
 from mmm_workflows.llm.embeddings import MiniLmEmbedder, installed_weights
 from mmm_workflows.mmm.knowledge import Edge, EdgeKind, Node, NodeKind, Passage
 from mmm_workflows.mmm.recall import Way

@@ -9,9 +9,9 @@ from labelled import AFTER, ALL_WAYS, BEFORE, BRANDS, SINGLE, fill, questions, s
 from mmm_workflows.db.chroma_vectors import open_chroma_folder
 from mmm_workflows.db.engine import open_database
 from mmm_workflows.db.graphrag import Memory
+from mmm_workflows.db.keywords import SqlKeywords
 from mmm_workflows.db.ladybug_client import open_ladybug
 from mmm_workflows.db.migrate import migrate
-from mmm_workflows.db.sqlite_keywords import SqlKeywords
 from mmm_workflows.llm.embeddings import MiniLmEmbedder, installed_weights
 
 MARGIN = 0.05

@@ -156,8 +156,23 @@ def _fts5(words: list[str]) -> Select[Any]:
     )
 
 
+def _full_text(words: list[str]) -> Select[Any]:
+    """Words are letters, digits and underscores alone, and one argument: no operator of its own."""
+    asked = func.to_tsquery(literal_column("'english'"), " | ".join(words))
+    found = func.to_tsvector(literal_column("'english'"), PASSAGES.c.text)
+    score = func.ts_rank_cd(found, asked).label("score")
+    return (
+        select(PASSAGES.c.passage_id, score)
+        .where(found.op("@@")(asked))
+        .order_by(score.desc(), PASSAGES.c.passage_id)
+    )
+
+
 # One arm per database that can search words.
-SEARCHES: Final[dict[str, Callable[[list[str]], Select[Any]]]] = {"sqlite": _fts5}
+SEARCHES: Final[dict[str, Callable[[list[str]], Select[Any]]]] = {
+    "sqlite": _fts5,
+    "postgresql": _full_text,
+}
 
 
 async def _all(connection: AsyncConnection, statement: Select[Any]) -> list[RowMapping]:

@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, Literal
 
+from mmm_workflows.bootstrap.memory import has_memory, memory_opener
+from mmm_workflows.bootstrap.web import executor_opener, web_opener
 from mmm_workflows.config import SERVICES, Settings, child_environment, silence_telemetry
 from mmm_workflows.errors import MMMError, ServiceUnavailable, SettingsError
 
@@ -18,20 +21,19 @@ if TYPE_CHECKING:
 
     from mmm_workflows.db.artifacts import ArtifactStore
     from mmm_workflows.db.checkpoints import Saver
+    from mmm_workflows.db.graphrag import Memory
     from mmm_workflows.db.locks import RunLocks
     from mmm_workflows.db.postgres_locks import PostgresRunLocks
     from mmm_workflows.db.runs import RunStore
     from mmm_workflows.llm.budget import Budget
     from mmm_workflows.llm.chat import ChatModel
-    from mmm_workflows.ports import Compute, PageReader, ProgressChannel
+    from mmm_workflows.ports import Compute, ProgressChannel
     from mmm_workflows.tools.code_executor import CodeExecutor
-    from mmm_workflows.tools.web import OpenWeb, Web, WebLimits, WebMode
+    from mmm_workflows.tools.web import OpenWeb, WebLimits
 
 # Services that a setting names and that no adapter is there for yet.
 NOT_YET: Final = (
-    "NEO4J_URI",
     "REDIS_URL",
-    "CHROMA_URL",
     "DASK_SCHEDULER",
 )
 
@@ -71,6 +73,8 @@ class Services:
     progress: ProgressChannel
     languages: Languages
     open_executor: Callable[[], Awaitable[CodeExecutor]]
+    open_memory: Callable[[], Awaitable[Memory]]
+    has_memory: Callable[[], bool]
     web: Literal["off", "on"]
     open_web: OpenWeb
     web_limits: WebLimits
@@ -155,6 +159,8 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> Services:
         progress=LocalProgress(),
         languages=await _open_languages(settings),
         open_executor=executor_opener(home / "sandbox"),
+        open_memory=await _memory(settings, database.engine, stack),
+        has_memory=partial(has_memory, settings),
         web=settings.web_search,
         open_web=web_opener(settings),
         web_limits=WebLimits(
@@ -167,6 +173,16 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> Services:
         uploads=ArtifactStore(settings.uploads),
         models=settings.models,
     )
+
+
+async def _memory(
+    settings: Settings, engine: AsyncEngine, stack: AsyncExitStack
+) -> Callable[[], Awaitable[Memory]]:
+    opened = memory_opener(settings, engine, stack)
+    if settings.neo4j_uri is not None or settings.chroma_url is not None:
+        # A server that is set and does not answer is said at the start.
+        await opened()
+    return opened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,72 +269,6 @@ async def _examined_database(settings: Settings) -> str:
         return error.message
     await engine.dispose()
     return place(engine.url)
-
-
-def executor_opener(folder: Path) -> Callable[[], Awaitable[CodeExecutor]]:
-    """Opens the executor of generated code at its first use; the canary is sent out once."""
-    kept: list[CodeExecutor] = []
-    turn = asyncio.Lock()
-
-    async def opened() -> CodeExecutor:
-        from mmm_workflows.tools.code_executor import CodeExecutor
-        from mmm_workflows.tools.sandbox.probe import probe_sandbox
-
-        async with turn:
-            if not kept:
-                report = await probe_sandbox(folder)
-                kept.append(CodeExecutor(folder=folder, mode=report.mode))
-            return kept[0]
-
-    return opened
-
-
-def web_opener(settings: Settings) -> OpenWeb:
-    """Opens the web for one run: live, or from a folder of recorded searches and pages."""
-
-    @asynccontextmanager
-    async def opened(mode: WebMode, replay: Path | None, record: Path) -> AsyncIterator[Web]:
-        from mmm_workflows.tools.replay import ReplayReader, ReplaySearch
-        from mmm_workflows.tools.web import Web
-
-        if mode == "replay":
-            folder = replay or record
-            yield Web(mode=mode, search=ReplaySearch(folder), reader=ReplayReader(folder))
-            return
-        async with AsyncExitStack() as stack:
-            yield await _live_web(settings, record, stack)
-
-    return opened
-
-
-async def _live_web(settings: Settings, record: Path, stack: AsyncExitStack) -> Web:
-    from mmm_workflows.tools.addresses import AddressGuard
-    from mmm_workflows.tools.fetcher import HttpPageReader
-    from mmm_workflows.tools.replay import RecordingReader, RecordingSearch
-    from mmm_workflows.tools.web import ReaderWithBrowser, Web
-    from mmm_workflows.tools.web_search import DdgsSearch
-
-    agent = f"mmm-workflows ({settings.web_contact or 'no contact given'})"
-    guard = AddressGuard()
-    plain = HttpPageReader(guard, settings.cache / "pages", user_agent=agent)
-    reader: PageReader = plain
-    if settings.chromium is not None:
-        from mmm_workflows.tools.browser_reader import BrowserPageReader
-
-        browser = BrowserPageReader(
-            guard,
-            plain.may_read,
-            chromium=settings.chromium,
-            user_agent=agent,
-            environment=child_environment(),
-        )
-        reader = ReaderWithBrowser(plain, await stack.enter_async_context(browser))
-    search = DdgsSearch(backend=settings.search_backend)
-    return Web(
-        mode="on",
-        search=RecordingSearch(search, record),
-        reader=RecordingReader(reader, record),
-    )
 
 
 async def _open_languages(settings: Settings) -> Languages:
