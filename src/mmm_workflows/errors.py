@@ -13,6 +13,7 @@ MMMError
 ├── ServiceUnavailable    the operator: a service that was set cannot be reached
 │   └── SandboxUnavailable  nothing on this machine can hold generated code
 ├── WebError              nobody: a page or search could not be used, the run goes on and says so
+│   └── PageWithoutText   a page shows nothing until a browser has built it
 └── FitFailed             a fit ended without a result
 """
 
@@ -192,6 +193,12 @@ class WebError(MMMError):
     """A page or a search could not be used; research goes on without it and says so."""
 
     default_code = "page_unreachable"
+
+
+class PageWithoutText(WebError):
+    """A page shows nothing without a browser."""
+
+    default_code = "page_type"
 
 
 class FitFailed(MMMError):

@@ -11,7 +11,7 @@ from typing import Final
 
 import yarl
 
-from mmm_workflows.errors import WebError
+from mmm_workflows.errors import PageWithoutText, WebError
 from mmm_workflows.mmm.pages import Page, text_sha256
 from mmm_workflows.tools.addresses import AddressGuard, checked_url, redirected
 from mmm_workflows.tools.charsets import decoded
@@ -161,9 +161,8 @@ def _page(asked: yarl.URL, answer: Answer) -> Page:
     else:
         title, seen = visible_text(text, url=str(answer.url))
     if not seen:
-        raise WebError(
-            f"The page of {host} has no text that a reader would see without a browser.",
-            code="page_type",
+        raise PageWithoutText(
+            f"The page of {host} has no text that a reader would see without a browser."
         )
     return Page(
         url=str(asked),

@@ -11,7 +11,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final, Literal
 
-from mmm_workflows.errors import WebError
+from mmm_workflows.errors import PageWithoutText, WebError
 from mmm_workflows.mmm.pages import Page, SearchHit, WebOutcome, WebRecord
 from mmm_workflows.ports import PageReader, Search
 
@@ -20,6 +20,10 @@ PAGE_BYTES: Final = 2_000_000
 READERS: Final = 4
 # A page with less text than this is one that a browser must build first.
 READABLE_CHARACTERS: Final = 200
+# Ends of a reading before the body of a page came.
+WITHOUT_A_BODY: Final = frozenset(
+    {"page_robots", "page_forbidden", "page_status", "page_unreachable", "page_not_recorded"}
+)
 
 type WebMode = Literal["off", "on", "replay"]
 
@@ -52,11 +56,17 @@ class ReaderWithBrowser:
 
     async def read(self, url: str, *, max_bytes: int) -> Page:
         """The visible text of the page at ``url``; see ``ports.PageReader``."""
-        page = await self.plain.read(url, max_bytes=max_bytes)
+        try:
+            page = await self.plain.read(url, max_bytes=max_bytes)
+        except PageWithoutText:
+            return await self.browser.read(url, max_bytes=max_bytes)
         if len(page.text) >= READABLE_CHARACTERS:
             return page
-        shown = await self.browser.read(page.final_url, max_bytes=max_bytes)
-        return shown.model_copy(update={"url": url})
+        left = max_bytes - page.size_bytes
+        shown = await self.browser.read(page.final_url, max_bytes=left)
+        return shown.model_copy(
+            update={"url": url, "size_bytes": page.size_bytes + shown.size_bytes}
+        )
 
 
 # Mode, the folder of a replay, and the folder in which a look at the live web is recorded.
@@ -93,8 +103,15 @@ class WebReading:
         asked = tuple(queries[: self.limits.queries])
         found = await self._search(asked)
         urls = _best_first(found)[: self.limits.pages]
-        slots = asyncio.Semaphore(READERS)
-        pages = await asyncio.gather(*(self._read(url, slots) for url in urls))
+        # A record is read in order, so that its bytes run out at the same page each time.
+        slots = asyncio.Semaphore(1 if self.web.mode == "replay" else READERS)
+        reads = [asyncio.create_task(self._read(url, slots)) for url in urls]
+        try:
+            pages = await asyncio.gather(*reads)
+        finally:
+            for read in reads:
+                read.cancel()
+            await asyncio.gather(*reads, return_exceptions=True)
         return Reading(
             queries=asked,
             hits=sum(len(hits) for hits in found),
@@ -127,6 +144,8 @@ class WebReading:
                 page = await self._within(self.web.reader.read(url, max_bytes=reserved))
             except WebError as error:
                 self._note(url, error)
+                if error.code in WITHOUT_A_BODY:
+                    self._bytes_left += reserved
                 return None
             self._bytes_left += max(0, reserved - page.size_bytes)
             await self.say(0.8, f"read: {page.final_url}")

@@ -28,7 +28,7 @@ from mmm_workflows.mmm.planning import (
     propose_plan,
     revise_plan,
 )
-from mmm_workflows.mmm.search_plan import plan_searches
+from mmm_workflows.mmm.search_plan import SearchBudget, plan_searches
 from mmm_workflows.mmm.transport import transport
 from mmm_workflows.records import GENERATED_BY_RULES, Decision, Json, RunStatus, Who
 from mmm_workflows.tools.web import Reading, WebMode, WebReading
@@ -78,7 +78,12 @@ async def web_search(state: ResearchState, runtime: Runtime[Context]) -> Update:
         return {"web_mode": mode}
     plan = (await asyncio.to_thread(_propose, state)).plan
     channels = [c.name for c in plan.channels]
-    queries = plan_searches(channels, category=state.category, country=plan.geography).queries
+    queries = plan_searches(
+        channels,
+        category=state.category,
+        country=plan.geography,
+        budget=SearchBudget(queries=context.web_limits.queries),
+    ).queries
     replay = None if state.request.replay is None else Path(state.request.replay)
     speak = context.speak_as("web_search")
     with tempfile.TemporaryDirectory() as scratch:
@@ -87,7 +92,8 @@ async def web_search(state: ResearchState, runtime: Runtime[Context]) -> Update:
             reading = await WebReading(web, context.web_limits, speak).run(
                 [query.text for query in queries]
             )
-        if mode == "on":
+        # Nothing is recorded when no search was allowed or none ended in time.
+        if mode == "on" and record.exists():
             await context.keep_folder("web_record", record)
     kept = await context.keep_json("web_reading", reading)
     return {"web_mode": mode, "reading_path": kept.path}
