@@ -106,6 +106,43 @@ async def test_a_person_accepts_a_prior_by_its_claim_and_that_is_a_decision(
     assert prior["claims"][0] in decision["reason"]
 
 
+async def test_an_acceptance_and_a_revision_in_one_answer_are_both_done(settings: Settings) -> None:
+    async with open_runner(settings) as runner:
+        waiting = await start(runner, "r", review=True)
+        claim = next(
+            p["claims"][0] for p in waiting["research_plan"]["priors"] if p["channel"] == "TV"
+        )
+        result = await runner.decide("r", f"Accept {claim} and make it revenue by TV.")
+    plan = result["research_plan"]
+    assert result["status"] == "succeeded"
+    assert plan["target_variable"] == "Revenue"
+    assert [c["name"] for c in plan["channels"]] == ["TV"]
+    assert [p["claims"] for p in plan["priors"] if p["accepted"]]
+
+
+UNCLEAR = (
+    "accept {claim}, but not the others",
+    "accept {claim} and C-00000000",
+    "accept all but {claim}",
+    "I cannot accept {claim}",
+    "don\u2019t accept all",
+    "revenue by TV with {claim}",
+    "accept {claim} only for TV",
+)
+
+
+@pytest.mark.parametrize("answer", UNCLEAR)
+async def test_an_answer_that_is_no_plain_acceptance_takes_no_prior(
+    settings: Settings, answer: str
+) -> None:
+    async with open_runner(settings) as runner:
+        waiting = await start(runner, "r", review=True)
+        claim = waiting["research_plan"]["priors"][0]["claims"][0]
+        again = await runner.decide("r", answer.format(claim=claim))
+    assert again["status"] == "waiting"
+    assert not any(p["accepted"] for p in again["research_plan"]["priors"])
+
+
 async def test_off_is_the_default_and_says_so(settings: Settings) -> None:
     result = await research(settings, replay=None)
     assert result["web_search"] == "off"

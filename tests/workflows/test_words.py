@@ -142,6 +142,24 @@ async def test_a_model_gives_the_words_and_removing_it_changes_not_one_number(
     assert spoken["research"]["research_plan"]["objective"] == "Learn what each channel brings."
 
 
+async def test_a_review_keeps_the_models_words_only_where_it_keeps_its_plan(
+    with_model: Settings,
+) -> None:
+    replay = str(REPOSITORY / "examples" / "replay")
+    arguments = {"query": QUERY, "review": True, "replay": replay}
+    async with open_runner(with_model) as runner:
+        for name in ("accepted", "revised"):
+            await runner.start("research", read_request("research", arguments), workflow_id=name)
+        accepted = await runner.decide("accepted", "accept all")
+        revised = await runner.decide("revised", "revenue by TV and Search")
+    assert accepted["generated_by"] == BY_MODEL
+    assert accepted["research_plan"]["objective"] == "Learn what each channel brings."
+    assert "The plan rests on what is usual." in accepted["synthesis"]
+    assert revised["generated_by"] == "rules"
+    assert revised["research_plan"]["objective"] == QUERY
+    assert "People buy what they saw." not in str(revised)
+
+
 async def test_the_usage_of_the_model_stands_in_the_events(with_model: Settings) -> None:
     await research(with_model, workflow_id="r")
     async with open_runner(with_model) as runner:

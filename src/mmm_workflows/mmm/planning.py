@@ -193,8 +193,13 @@ def _ground(plan: ResearchPlan, category: str, searched: bool) -> str:
     )
 
 
-def revise_plan(plan: ResearchPlan, feedback: str) -> ResearchPlan | None:
+def revise_plan(plan: ResearchPlan, feedback: str, *, question: str) -> ResearchPlan | None:
     """The plan with the target and channels that the feedback names.
+
+    Args:
+        plan: What was shown; its objective may be a model's words.
+        feedback: What a person answered.
+        question: What the plan was made for; the category is read from it.
 
     Returns:
         None when the feedback names neither, or says what it does not want: words that the rules
@@ -203,15 +208,12 @@ def revise_plan(plan: ResearchPlan, feedback: str) -> ResearchPlan | None:
     targets, channels = named_in(feedback, TARGET_WORDS), named_in(feedback, CHANNEL_WORDS)
     if NEGATION.search(feedback) or not (targets or channels) or len(targets) > 1:
         return None
-    category = find_category(plan.objective or "")
+    category = find_category(question)
     target = targets[0] if targets else plan.target_variable or category.target
     names = tuple(channels) or tuple(c.name for c in plan.channels)
-    fresh = propose_plan(
-        plan.objective or feedback, target=target, channels=names, earlier=(plan,)
-    ).plan
+    fresh = propose_plan(question, target=target, channels=names, earlier=(plan,)).plan
     return fresh.model_copy(
         update={
-            "objective": plan.objective,
             "evidence": plan.evidence,
             "priors": tuple(p for p in plan.priors if p.channel in names),
         }

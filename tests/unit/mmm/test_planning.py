@@ -64,7 +64,7 @@ def test_us_as_a_pronoun_is_no_country() -> None:
 
 def test_a_review_replaces_the_channels_it_names() -> None:
     plan = propose_plan("Build MMM for beverage brand").plan
-    revised = revise_plan(plan, "revenue by TV and search")
+    revised = revise_plan(plan, "revenue by TV and search", question=plan.objective or "")
     assert revised is not None
     assert revised.target_variable == "Revenue"
     assert [c.name for c in revised.channels] == ["TV", "Search"]
@@ -73,7 +73,20 @@ def test_a_review_replaces_the_channels_it_names() -> None:
 
 @pytest.mark.parametrize("feedback", ["no TV", "without radio", "hm", "sales or revenue by TV"])
 def test_a_review_that_cannot_be_read_is_not_guessed(feedback: str) -> None:
-    assert revise_plan(propose_plan("Build MMM for beverage brand").plan, feedback) is None
+    plan = propose_plan("Build MMM for beverage brand").plan
+    assert revise_plan(plan, feedback, question="Build MMM for beverage brand") is None
+
+
+def test_a_review_reads_the_category_from_the_question_whatever_a_model_made_of_the_objective() -> (
+    None
+):
+    question = "Build MMM for beverage brand in Germany"
+    plan = propose_plan(question).plan
+    worded = plan.model_copy(update={"objective": "Learn what each channel brings."})
+    said = "sales by TV and OOH"
+    assert revise_plan(worded, said, question=question) == revise_plan(
+        plan, said, question=question
+    )
 
 
 def test_a_partial_plan_is_read() -> None:
@@ -140,7 +153,9 @@ def test_evidence_is_added_by_its_claims_and_a_review_keeps_it() -> None:
     )
     with_evidence = add_evidence(plan, ["C-00000001", "C-00000002"], [prior])
     assert with_evidence.evidence == ("C-00000001", "C-00000002")
-    revised = revise_plan(with_evidence, "sales by radio and search")
+    revised = revise_plan(
+        with_evidence, "sales by radio and search", question="How do TV and search drive sales?"
+    )
     assert revised is not None
     assert revised.evidence == with_evidence.evidence
     assert revised.priors == ()

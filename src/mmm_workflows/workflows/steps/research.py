@@ -47,7 +47,15 @@ PRIORS: Final = (
     " To use proposed priors, answer: accept C-... (the ids of their claims), or accept all."
 )
 YES: Final = frozenset({"ok", "okay", "yes", "y", "fine", "good", "approve", "approved"})
-CLAIM_ID: Final = re.compile(r"C-[0-9a-f]{8}")
+CLAIM_ID: Final = re.compile(r"C-[0-9a-f]{8}", re.IGNORECASE)
+# An order of its own: at the beginning, after a comma or an "and"; so "I cannot accept" is none.
+ACCEPT: Final = re.compile(
+    rf"(?:^|[.,;:!]|\band\b)\s*(?:and\s+)?accept\s+"
+    rf"(?P<what>all|{CLAIM_ID.pattern}(?:(?:\s*,)?(?:\s+and)?\s+{CLAIM_ID.pattern})*)"
+    r"\s*(?=$|[.,;!]|\band\b)",
+    re.IGNORECASE,
+)
+AROUND: Final = re.compile(r"^(?:[\s.,;!]|and\b)+|(?:[\s.,;!]|\band)+$", re.IGNORECASE)
 WORDS_ASKED: Final = 2
 EARLIER_RUNS: Final = 5
 
@@ -129,14 +137,16 @@ async def collect_feedback(state: ResearchState, runtime: Runtime[Context]) -> U
     question = asked
     while True:
         answer = str(interrupt({**body, "questions": [question]})).strip()
-        if answer.lower().rstrip(".!") in YES:
+        if _is_yes(answer):
             return {}
-        revised = _accepted(plan, answer) or revise_plan(plan, answer)
+        revised = _answered(plan, answer, state.request.query)
         if revised is not None:
             await runtime.context.record(_acceptances(plan, revised, runtime.context.project))
             artifact = await runtime.context.keep_json("research_plan", revised)
+            if revised.model_copy(update={"priors": plan.priors}) == plan:
+                return {"plan_path": artifact.path}
             return {"plan_path": artifact.path, "synthesis": "", "written_by": ""}
-        question = f"{answer!r} names no target, no channel and no claim of the plan. {asked}"
+        question = f"{answer!r} cannot be read in one way as an answer. {asked}"
 
 
 async def finalize(state: ResearchState, runtime: Runtime[Context]) -> Update:
@@ -221,21 +231,35 @@ def _propose(state: ResearchState) -> ProposedPlan:
     )
 
 
-def _accepted(plan: ResearchPlan, answer: str) -> ResearchPlan | None:
-    """The plan with the priors accepted that the answer names; None when it names none."""
-    if not answer.lower().startswith("accept"):
+def _is_yes(answer: str) -> bool:
+    return answer.lower().rstrip(".!") in YES
+
+
+def _answered(plan: ResearchPlan, answer: str, query: str) -> ResearchPlan | None:
+    """The plan as the answer wants it; None when any part of the answer cannot be read."""
+    found = ACCEPT.search(answer)
+    around = (answer[: found.start()], answer[found.end() :]) if found else (answer,)
+    rest = " ".join(part for text in around if (part := AROUND.sub("", text)))
+    if "accept" in rest.lower() or CLAIM_ID.search(rest):
         return None
-    named = set(CLAIM_ID.findall(answer))
-    takes_all = answer.lower().rstrip(".!") == "accept all"
+    revised: ResearchPlan | None = plan
+    if found is None or not (rest == "" or _is_yes(rest)):
+        revised = revise_plan(plan, rest, question=query)
+    return revised if found is None or revised is None else _accepted(revised, found["what"])
+
+
+def _accepted(plan: ResearchPlan, what: str) -> ResearchPlan | None:
+    """The plan with the named priors accepted; None unless each claim stands under one."""
+    known = {claim for prior in plan.priors for claim in prior.claims}
+    spelled = {claim.lower(): claim for claim in known}
+    named = {spelled.get(claim.lower(), claim) for claim in CLAIM_ID.findall(what)} or known
+    if not named or not named <= known:
+        return None
     priors = tuple(
-        (
-            prior.model_copy(update={"accepted": True})
-            if takes_all or named & set(prior.claims)
-            else prior
-        )
+        prior.model_copy(update={"accepted": True}) if named & set(prior.claims) else prior
         for prior in plan.priors
     )
-    return plan.model_copy(update={"priors": priors}) if priors != plan.priors else None
+    return plan.model_copy(update={"priors": priors})
 
 
 def _acceptances(before: ResearchPlan, after: ResearchPlan, project: str) -> list[Decision]:
