@@ -12,7 +12,6 @@ from scripted_model.behaviours import Behaviour, Breaks, ChatRequest, Fails, Say
 from scripted_model.server import ScriptedOllama
 
 from mmm_workflows.config import Settings
-from mmm_workflows.mmm.narrative import NUMBER_WORDS
 from mmm_workflows.workflows.front import read_request
 from mmm_workflows.workflows.outputs import Narrative, PlanWords, ReasonedHypothesis
 from mmm_workflows.workflows.runner import open_runner
@@ -238,7 +237,3 @@ async def test_a_question_that_commands_the_model_stays_quoted_material(
     assert asked.user.count("<<<END OF MATERIAL question>>>") == 1
     assert "tools" not in asked.body or not asked.body["tools"]
     assert order not in asked.system
-
-
-def test_number_words_are_words_that_a_sentence_can_hold() -> None:
-    assert all(word.isalpha() and word == word.lower() for word in NUMBER_WORDS)

@@ -18,6 +18,8 @@ ROAS: Final = ("roas", "return")
 MARGINAL: Final = ("next", "marginal", "mroas")
 CONTRIBUTION: Final = ("contribut", "brought", "bring", "incremental")
 COST: Final = ("cost",)
+# Written with a digit that is no figure.
+R2: Final = "R2"
 SPEND: Final = ("spen", "budget", "cost")
 
 
@@ -25,7 +27,7 @@ def modeling_facts(results: ModelResults) -> Facts:
     """What a fit says of the whole and of each channel."""
     names = tuple(c.channel for c in results.channels)
     facts = [
-        _fact("fit.r2", "/fit/r2", interval(results.fit.r2), "in-sample R2 of the fit", "r2", "varia"),
+        _fact("fit.r2", "/fit/r2", interval(results.fit.r2), f"in-sample {R2} of the fit", "r2", "varia"),
         _fact("fit.mape", "/fit/mape", percent(results.fit.mape), "average miss of the fitted mean",
               "miss", "error", "off"),
         _fact("baseline", "/baseline", _estimate(results.baseline),
@@ -33,7 +35,7 @@ def modeling_facts(results: ModelResults) -> Facts:
     ]  # fmt: skip
     for index, (channel, slug) in enumerate(zip(results.channels, slugs(names), strict=True)):
         facts += _channel(channel, f"/channels/{index}", slug)
-    return Facts(tuple(facts), names)
+    return Facts(tuple(facts), names, (results.target, R2))
 
 
 def whatif_facts(
@@ -62,7 +64,7 @@ def quality_facts(report: QualityReport, names: Sequence[str]) -> Facts:
     }
     facts = [
         _fact(f"findings.{severity}", "/quality_report/findings", str(count),
-              f"number of findings of severity {severity}", "finding", severity.value)
+              f"number of findings of severity {severity}", severity.value)
         for severity, count in counted.items()
     ]  # fmt: skip
     return Facts(tuple(facts), tuple(names))
@@ -102,7 +104,7 @@ def _allocation(found: Optimization, by_name: dict[str, str]) -> Iterator[Fact]:
     yield _fact("best.total", f"{field}/total", money(found.total, found.unit),
                 "total of the best allocation", "total", "budget", "allocation")  # fmt: skip
     for name, total in found.allocation.items():
-        yield _about(name, f"best.{by_name[name]}", f"{field}/allocation/{_key(name)}",
+        yield _about(name, f"allocation.{by_name[name]}", f"{field}/allocation/{_key(name)}",
                      money(total, found.unit), f"spend of the best allocation on {name}",
                      "best", "optim", "allocat")  # fmt: skip
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mmm_workflows.mmm.narrative import Fact, Facts, cited, faults, resolve, slugs
 
-NAMES = ("TV", "TV Spend", "Channel 4", "Search")
+NAMES = ("TV", "TV Spend", "Channel 4", "Search", "Return path", "C++ (paid)", "Ten", "one")
 FACTS = Facts(
     (
         Fact(
@@ -19,9 +19,26 @@ FACTS = Facts(
             reference="roas.Search", field="/channels/1/roas", shown="3.1 [2.2, 4.4] EUR per EUR",
             means="ROAS of Search", subject="Search", words=("roas", "return"),
         ),
+        Fact(
+            reference="cost.TV", field="/channels/0/cost", shown="0.8 [0.6, 1.1] EUR per unit",
+            means="cost per contribution of TV", subject="TV", words=("cost",),
+        ),
+        Fact(
+            reference="roas.path", field="/channels/2/roas", shown="0.1 [0, 0.2] EUR per EUR",
+            means="ROAS of Return path", subject="Return path", words=("roas", "return"),
+        ),
+        Fact(
+            reference="roas.C_paid", field="/channels/3/roas", shown="0.3 [0, 0.9] EUR per EUR",
+            means="ROAS of C++ (paid)", subject="C++ (paid)", words=("roas", "return"),
+        ),
+        Fact(
+            reference="plan", field="/plan", shown="1k EUR", means="what the plan brings",
+            words=("plan",),
+        ),
         Fact(reference="total", field="/total", shown="2m EUR", means="the total"),
     ),
     NAMES,
+    ("R2", "\u041f\u0440\u043e\u0434\u0430\u0436\u0438"),
 )  # fmt: skip
 
 STANDS = [
@@ -30,6 +47,15 @@ STANDS = [
     "TV returned [[roas.TV]], while Search returned [[roas.Search]] per unit.",
     "Channel 4 was not examined; one of the drivers may explain it, and first of all the price.",
     "A third-party measurement would help.",
+    "The ROAS of TV is [[roas.TV]] and that of Search [[roas.Search]].",
+    "TV's return is [[roas.TV]] at a cost of [[cost.TV]].",
+    "Compared with Search, TV returned [[roas.TV]] \u2013 and that is na\u00efve.",
+    "C++ (paid) shows a return of [[roas.C_paid]].",
+    "Return path shows a ROAS of [[roas.path]].",
+    "TV did more than any other channel, and none of them did harm; one cannot tell them apart.",
+    "Its half-life is short, and it pays per cost centre.",
+    "The R2 of \u041f\u0440\u043e\u0434\u0430\u0436\u0438 is high.",
+    "Ads on Meta were seen once.",
 ]
 REFUSED = {
     "digit": "TV has a ROAS of 1.2.",
@@ -58,6 +84,54 @@ REFUSED = {
     "markup": "TV did well <img src=x>.",
     "endless": "TV did well" + " indeed" * 200 + ".",
     "nothing": "  ",
+    "joined names": "Search and TV returned [[roas.TV]].",
+    "joined names in possession": "Search's and TV's return is [[roas.TV]].",
+    "both names first": "TV and Search returned [[roas.TV]] and [[roas.Search]].",
+    "quantities swapped": "TV costs [[roas.TV]] and returns [[cost.TV]].",
+    "quantities listed apart": "TV's return and cost are [[cost.TV]] and [[roas.TV]].",
+    "quantity in a name": "Return path cost [[roas.path]].",
+    "quantity in another word": "It explains [[plan]].",
+    "zero-width space": "TV returned t\u200bwo per unit.",
+    "soft hyphen": "TV returned t\u00adwo per unit.",
+    "struck through": "TV returned t\u0336w\u0336o\u0336 per unit.",
+    "homoglyph in a word": "TV returned tw\u043e per unit.",
+    "homoglyph of a digit": "TV returned \u0417 per unit.",
+    "another alphabet": "TV returned \u0434\u0432\u0430 per unit.",
+    "Chinese": "TV returned \u4e09 per unit.",
+    "German": "TV brachte zweiundzwanzig Euro.",
+    "German with sz": "TV brachte drei\u00dfig Euro.",
+    "German with umlaut": "TV brachte f\u00fcnf Euro.",
+    "French": "TV a rapport\u00e9 vingt euros.",
+    "Spanish": "TV trajo veinte euros.",
+    "Italian": "TV ha portato venti euro.",
+    "Dutch": "TV bracht twintig euro.",
+    "Portuguese": "TV trouxe dez euros.",
+    "words written together": "TV returned onehundred.",
+    "fold": "TV grew a hundredfold.",
+    "halve": "We should halve TV.",
+    "treble": "TV trebled.",
+    "decade": "It is a brand of the nineties.",
+    "per cent": "TV did many per cent better.",
+    "one as a figure": "TV has a ROAS of one.",
+    "one of a unit": "TV returned one euro per euro.",
+    "one at break-even": "The interval lies above one.",
+    "name that is a number word": "TV returned ten per unit.",
+    "name that is a number word, as written": "TV returned Ten per unit.",
+    "Roman numeral in letters": "TV returned XIV per unit.",
+    "keycap": "TV returned \U0001f51f per unit.",
+    "hundred points": "TV: \U0001f4af.",
+    "die": "TV returned \u2682 per unit.",
+    "braille": "TV returned \u283c\u2809 per unit.",
+    "mathematical digit": "TV returned \U0001d7db per unit.",
+    "per mille": "TV did many \u2030 better.",
+    "minus sign": "TV has a return of -[[roas.TV]].",
+    "minus in words": "TV has a return of minus [[roas.TV]].",
+    "magnitude": "TV has a return of [[roas.TV]]k.",
+    "product": "TV has a return of [[roas.TV]] * [[total]].",
+    "other currency": "The budget is $[[total]].",
+    "bare host": "See evil.example/x for more.",
+    "other scheme": "See javascript:alert for more.",
+    "mail": "Write to me@evil.example.",
 }
 
 
@@ -90,7 +164,7 @@ def test_no_digit_gets_through_but_by_a_reference_or_a_name(noise: str, stands: 
     if faults([text], FACTS):
         return
     shown = resolve([text], FACTS)[0]
-    for known in (*(f.shown for f in FACTS.facts), *NAMES):
+    for known in (*(f.shown for f in FACTS.facts), *NAMES, "R2"):
         shown = shown.replace(known, "")
     assert not any(c.isnumeric() for c in shown)
 
