@@ -40,7 +40,7 @@ def with_model(settings: Settings, server: ScriptedOllama) -> Settings:
 def well_behaved(request: ChatRequest) -> Behaviour:
     """A model that refers to the figures it was shown, each under its name."""
     if request.shape == "PlanWords":
-        causes = re.search(r"Causes you may give hypotheses for: (.*)", request.user)
+        causes = re.search(r"<<<MATERIAL causes>>>\n(.*)\n", request.user)
         assert causes is not None
         reasons = tuple(
             ReasonedHypothesis(cause=c, sign="positive", why="People buy what they saw.")
