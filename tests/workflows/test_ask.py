@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_model.behaviours import Behaviour, ChatRequest, says
+from scripted_model.behaviours import Behaviour, ChatRequest, Fails, says
 from scripted_model.server import ScriptedOllama
 
 from mmm_workflows.config import Settings
@@ -19,6 +20,7 @@ from mmm_workflows.workflows.outputs import Code
 from mmm_workflows.workflows.runner import open_runner
 
 SALES = Path(__file__).parents[2] / "data" / "sales.csv"
+MODEL = "qwen3-coder:30b"
 QUESTION = "In which month were sales highest on average?"
 PROGRAM = """
 import json
@@ -105,6 +107,31 @@ async def test_the_coding_model_writes_the_program_and_mends_it_by_its_error(
     assert len(result["decisions"]) == 2
 
 
+BAD_FIGURES = "open('out/figures.json', 'w').write('{\"best month\": NaN}')"
+BAD_TABLE = "open('out/means.csv', 'w').write('a,b\\n\"1')"
+BAD_BYTES = "open('out/means.csv', 'wb').write(b'\\xff\\xfe')"
+
+
+@pytest.mark.parametrize("bad", [BAD_FIGURES, BAD_TABLE, BAD_BYTES])
+async def test_an_answer_that_cannot_be_read_is_mended_by_the_model(
+    settings: Settings, server: ScriptedOllama, bad: str
+) -> None:
+    def coder(request: ChatRequest) -> Behaviour:
+        mended = re.search("The program should write|means.csv .content", request.user)
+        return says(Code(code=PROGRAM if mended else bad, explanation="The mean per month."))
+
+    server.answers(coder)
+    result = await ask(with_model(settings, server), mff=await mff_of(settings))
+    assert len(server.chats) == 2
+    assert result["named_figures"]
+
+
+async def test_a_file_that_is_not_taken_is_named_with_the_reason(settings: Settings) -> None:
+    program = f"{PROGRAM}\nopen('out/means.svg', 'w').write('<svg/>')"
+    result = await ask(settings, program)
+    assert "Not taken: means.svg (type)" in result["answer"]
+
+
 async def test_a_program_that_never_works_is_shown_with_how_it_ended(
     settings: Settings, server: ScriptedOllama
 ) -> None:
@@ -114,6 +141,17 @@ async def test_a_program_that_never_works_is_shown_with_how_it_ended(
     assert result["outcome"] == "error"
     assert "ValueError" in result["answer"]
     assert result["named_figures"] == {} and result["tables"] == []
+
+
+async def test_a_program_is_shown_with_its_error_when_the_model_is_lost_before_it_is_mended(
+    settings: Settings, server: ScriptedOllama
+) -> None:
+    code = "raise ValueError('no')"
+    server.script(MODEL, says(Code(code=code, explanation="x")))
+    server.answers(lambda request: Fails(500))
+    result = await ask(with_model(settings, server), mff=await mff_of(settings))
+    assert (result["outcome"], result["code"]) == ("error", code)
+    assert result["generated_by"] == f"ollama:{MODEL}"
 
 
 async def test_without_a_model_and_a_program_it_says_how_to_give_one(settings: Settings) -> None:
@@ -153,12 +191,13 @@ async def test_an_mff_that_is_not_there_is_named(settings: Settings, tmp_path: P
 @pytest.mark.parametrize(
     "content",
     [b"[1]", b"{}", b'{"a": "1"}', b'{"a": NaN}', b'{"a": true}', b'{"a": 1e999}', b"{", b"[" * 9999,
-     b'{"a\\u0000": 1}'],
+     b'{"a\\u0000": 1}', b'{"a": 1' + b"0" * 400 + b"}", b'{"a": "' + b"x" * 100_000 + b'"}'],
 )  # fmt: skip
 def test_figures_that_are_none_are_refused(content: bytes) -> None:
     with pytest.raises(MMMError) as caught:
         read_figures(content)
     assert caught.value.code == "answer_unreadable"
+    assert len(caught.value.message) < 400
 
 
 def test_a_table_is_cut_to_what_a_screen_takes_and_says_how_long_it_is() -> None:

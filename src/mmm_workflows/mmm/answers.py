@@ -54,14 +54,7 @@ def read_figures(content: bytes) -> dict[str, float]:
         raise _unreadable(f"is no JSON: {error}") from error
     if not isinstance(found, dict) or not 0 < len(found) <= MAX_FIGURES:
         raise _unreadable(f"is no object of 1 to {MAX_FIGURES} figures")
-    for name, value in found.items():
-        if len(name) > MAX_NAME or not name.isprintable():
-            raise _unreadable(f"names a figure {name[:MAX_NAME]!r}, which is too long or not text")
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise _unreadable(f"gives {name!r} the value {value!r}, which is no number")
-        if not math.isfinite(value):
-            raise _unreadable(f"gives {name!r} the value {value!r}, which is not finite")
-    return {name: float(value) for name, value in found.items()}
+    return {_name(name): _finite(name, value) for name, value in found.items()}
 
 
 def read_answer_table(name: str, content: bytes, path: str) -> AnswerTable:
@@ -109,6 +102,25 @@ def describe_columns(dataset: Dataset) -> str:
         if v.name in frame.columns
     ]
     return "\n".join([head, *lines])
+
+
+def _name(name: str) -> str:
+    if len(name) > MAX_NAME or not name.isprintable():
+        raise _unreadable(f"names a figure {name[:MAX_NAME]!r}, which is too long or not text")
+    return name
+
+
+def _finite(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        said = repr(value)[:MAX_CELL]
+        raise _unreadable(f"gives {name!r} the value {said}, which is no number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise _unreadable(f"gives {name!r} a value that is not finite or too large")
+    return number
 
 
 def _cells(row: Sequence[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Final
 
 from langgraph.runtime import Runtime
 
-from mmm_workflows.errors import UserError
+from mmm_workflows.errors import MMMError, UserError
 from mmm_workflows.mmm.answers import (
     FIGURES,
     AnswerPicture,
@@ -30,6 +30,7 @@ from mmm_workflows.workflows.state import AskState
 PERSON: Final = "person"
 # A program that fails is mended by the model that wrote it at most so often.
 REPAIRS: Final = 2
+TABLE: Final = ".csv"
 SAID_BACK: Final = 2000
 
 
@@ -59,10 +60,16 @@ async def run_code(state: AskState, runtime: Runtime[Context]) -> Update:
     code = await asyncio.to_thread(Path(state.code_path).read_text, encoding="utf-8")
     for repairs_left in reversed(range(REPAIRS + 1)):
         run = await executor.run(code, inputs)
-        trouble = _trouble(run)
+        trouble = await asyncio.to_thread(_trouble, run)
         if trouble is None or state.written_by == PERSON or not repairs_left:
             break
-        code, written_by = await _written(state, context, f"{trouble}\n\nThe program was:\n{code}")
+        try:
+            code, written_by = await _written(
+                state, context, f"{trouble}\n\nThe program was:\n{code}"
+            )
+        except UserError:
+            # Nobody is there to mend it: the program is shown with how it ended.
+            break
         update = await _keep_code(code, written_by, context)
     paths = {}
     for file in run.files:
@@ -126,7 +133,15 @@ def _trouble(run: CodeRun) -> str | None:
     if run.outcome != "finished":
         return f"{run.message}\n{run.stderr[-SAID_BACK // 2:]}"
     if not run.files:
-        return "The program wrote no file into the folder out."
+        return f"The program wrote no file into the folder out.{_not_taken(run)}"
+    try:
+        for file in run.files:
+            if file.name == FIGURES:
+                read_figures(file.content)
+            elif file.name.lower().endswith(TABLE):
+                read_answer_table(file.name, file.content, path="")
+    except MMMError as error:
+        return error.message
     return None
 
 
@@ -143,7 +158,7 @@ def _body(state: AskState) -> AskBody:
     figures = read_figures(files[FIGURES]) if FIGURES in files else {}
     tables = tuple(
         read_answer_table(name, content, state.output_paths[name])
-        for name, content in _ending(files, ".csv")
+        for name, content in _ending(files, TABLE)
     )
     pictures = tuple(
         AnswerPicture(name=name, path=state.output_paths[name])
@@ -174,7 +189,13 @@ def _said(
 ) -> str:
     if run.outcome != "finished":
         return run.message
-    return describe_answer(figures, [t.name for t in tables], [p.name for p in pictures])
+    said = describe_answer(figures, [t.name for t in tables], [p.name for p in pictures])
+    return f"{said}{_not_taken(run)}"
+
+
+def _not_taken(run: CodeRun) -> str:
+    names = ", ".join(f"{left.name} ({left.reason})" for left in run.left_out)
+    return f" Not taken: {names}." if names else ""
 
 
 def _ending(files: dict[str, bytes], suffix: str) -> list[tuple[str, bytes]]:
