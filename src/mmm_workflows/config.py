@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import re
 import string
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,6 +36,7 @@ CHILD_VARIABLES: Final = (
     "TMPDIR",
     "VIRTUAL_ENV",
 )
+CREDENTIALS: Final = re.compile(r"(?<=://)[^/\s]*@")
 # Settings that switch a service on, and what is used while they are unset.
 SERVICES: Final[Mapping[str, str]] = {
     "OLLAMA_BASE_URL": "rules in place of a language model",
@@ -169,12 +171,12 @@ class Settings(BaseSettings):
     def services_set(self) -> dict[str, str]:
         """The services that are switched on: variable -> value, secrets masked."""
         found = {name: getattr(self, name.lower()) for name in SERVICES}
-        return {name: str(value) for name, value in found.items() if value is not None}
+        return {name: _masked(value) for name, value in found.items() if value is not None}
 
     def shown(self) -> dict[str, str]:
-        """Every setting as ``doctor`` prints it; secrets are masked."""
+        """Every setting as ``doctor`` prints it; secrets are masked, in addresses too."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
-        return {name.upper(): "" if v is None else str(v) for name, v in values.items()}
+        return {name.upper(): "" if v is None else _masked(v) for name, v in values.items()}
 
     def _folder(self, given: Path | None, name: str) -> Path:
         return (given.expanduser() if given else self.home / name).absolute()
@@ -196,6 +198,11 @@ def read_settings() -> Settings:
         raise SettingsError(
             f"The file .env is not UTF-8 text: {error}. Save it as UTF-8."
         ) from error
+
+
+def _masked(value: object) -> str:
+    """The value as text, without the name and password that an address may hold."""
+    return CREDENTIALS.sub("***@", str(value))
 
 
 def silence_telemetry() -> None:

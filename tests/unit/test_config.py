@@ -54,6 +54,17 @@ def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in str(settings.shown()) + str(settings.services_set()) + repr(settings)
 
 
+@pytest.mark.parametrize(
+    "name", ["OLLAMA_BASE_URL", "NEO4J_URI", "CHROMA_URL", "DASK_SCHEDULER", "REDIS_URL"]
+)
+def test_a_password_in_an_address_is_masked(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "http://me:hunt@er2@host.example:1234/path")
+    settings = read_settings()
+    assert "er2" not in str(settings.shown()) + str(settings.services_set())
+    if name != "REDIS_URL":
+        assert settings.shown()[name] == "http://***@host.example:1234/path"
+
+
 def test_a_bad_value_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_bytes(b"MODEL_DIR=/models\xff\n")
     monkeypatch.chdir(tmp_path)

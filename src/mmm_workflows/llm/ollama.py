@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -28,6 +29,8 @@ MAX_REPETITIONS: Final = 64
 
 # What Ollama's grammar cannot hold, or holds by unrolling it; the reply is validated anyway.
 _NOT_IN_GRAMMARS: Final = frozenset({"pattern", "format", "minLength", "maxLength"})
+# Up to the last sign, for a password may hold one itself.
+_CREDENTIALS: Final = re.compile(r"(?<=//)[^/\s]*@")
 _NAMED_SCHEMAS: Final = frozenset({"properties", "$defs"})
 
 
@@ -161,8 +164,9 @@ def _refuse_what_is_no_address(base_url: str) -> None:
     except ValueError:
         is_address = False
     if not is_address:
+        shown = _CREDENTIALS.sub("***@", base_url)
         raise SettingsError(
-            f"OLLAMA_BASE_URL is {json.dumps(base_url)}, which is no address. Expected one like "
+            f"OLLAMA_BASE_URL is {json.dumps(shown)}, which is no address. Expected one like "
             "http://localhost:11434."
         )
 

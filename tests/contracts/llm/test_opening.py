@@ -74,6 +74,15 @@ async def test_what_is_no_address_is_refused_as_a_setting(url: str) -> None:
         await open_ollama(url, "tiny", timeout_s=1)
 
 
+@pytest.mark.parametrize(
+    "url", ["htp://me:hunt@er2@host:1", "http://me:hunter2@", "http://me:hunter2@host:x"]
+)
+async def test_a_password_in_what_is_no_address_is_not_shown(url: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        await open_ollama(url, "tiny", timeout_s=1)
+    assert "er2" not in caught.value.message
+
+
 async def test_a_password_in_the_address_is_used_and_never_shown(server: ScriptedOllama) -> None:
     class One(BaseModel):
         a: int
