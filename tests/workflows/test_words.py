@@ -141,6 +141,29 @@ async def test_a_model_gives_the_words_and_removing_it_changes_not_one_number(
     assert spoken["research"]["research_plan"]["objective"] == "Learn what each channel brings."
 
 
+@pytest.mark.slow
+async def test_a_waiting_pipeline_says_whose_words_it_holds_and_takes_an_answer_that_was_given(
+    with_model: Settings,
+) -> None:
+    arguments = {
+        "query": QUERY,
+        "data_sources": [str(REPOSITORY / "data" / "sales.csv")],
+        "target_variable": "Sales",
+        "media_channels": ["TV_Spend", "Digital_Spend"],
+        "user_query": "What should we do?",
+    }
+    answer = "What if we increase TV spend by 20% over the next quarter?"
+    async with open_runner(with_model) as runner:
+        request = read_request("pipeline", arguments)
+        waiting = await runner.start("pipeline", request, workflow_id="p")
+        assert (waiting["status"], waiting["generated_by"]) == ("waiting", BY_MODEL)
+        # The process ends after the child has done its part and before the pipeline notes it.
+        child = await runner.decide("p.whatif", answer)
+        result = await runner.decide("p", answer)
+    assert (result["status"], result["generated_by"]) == ("succeeded", BY_MODEL)
+    assert result["whatif"] == child
+
+
 async def test_a_review_keeps_the_models_words_only_where_it_keeps_its_plan(
     with_model: Settings,
 ) -> None:

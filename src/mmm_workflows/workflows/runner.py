@@ -388,10 +388,11 @@ class _Children:
         return await self.runner.execute(child.workflow_id, on_event=_relay(workflow, speak))
 
     async def decide(self, workflow: str, answer: str, speak: Speak) -> Json:
-        """Answer the question that it waits with."""
-        return await self.runner.decide(
-            self._id(workflow), answer, on_event=_relay(workflow, speak)
-        )
+        """Answer the question that it waits with, or go on where it was answered already."""
+        child = await self.runner.get(self._id(workflow))
+        # A process that died took the answer with it, but not what the child had made of it.
+        go_on = self.runner.decide if child.status is RunStatus.WAITING else self.runner.execute
+        return await go_on(child.workflow_id, answer=answer, on_event=_relay(workflow, speak))
 
     def _id(self, workflow: str) -> str:
         return f"{self.parent.workflow_id}.{workflow}"

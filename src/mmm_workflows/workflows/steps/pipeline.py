@@ -68,7 +68,9 @@ async def whatif(state: PipelineState, runtime: Runtime[Context]) -> Update:
     """Answer the question; what it asks back is asked here, one question per execution."""
     speak = runtime.context.speak_as("whatif")
     if state.is_waiting:
-        answer = interrupt({"questions": list(state.questions), **await _so_far(state)})
+        parts = await _so_far(state)
+        asked = {"questions": list(state.questions), "generated_by": _written_by(parts)}
+        answer = interrupt({**asked, **parts})
         result = await runtime.context.children.decide("whatif", str(answer), speak)
     else:
         request = WhatifRequest(
@@ -85,9 +87,10 @@ async def whatif(state: PipelineState, runtime: Runtime[Context]) -> Update:
 async def finalize(state: PipelineState, runtime: Runtime[Context]) -> Update:
     """Put the four results into one."""
     parts = await _so_far(state)
-    written = together(*(part["generated_by"] for part in parts.values()))
     decisions = [decision for part in parts.values() for decision in part["decisions"]]
-    body = PipelineBody.model_validate({**parts, "decisions": decisions, "generated_by": written})
+    body = PipelineBody.model_validate(
+        {**parts, "decisions": decisions, "generated_by": _written_by(parts)}
+    )
     artifact = await runtime.context.keep_json("pipeline_result", body)
     return {"body_path": artifact.path}
 
@@ -100,6 +103,10 @@ async def _keep(state: PipelineState, context: Context, name: str, result: Json)
 
 async def _so_far(state: PipelineState) -> Json:
     return {name: await asyncio.to_thread(_read, path) for name, path in state.result_paths.items()}
+
+
+def _written_by(parts: Json) -> str:
+    return together(*(part["generated_by"] for part in parts.values()))
 
 
 def _read(path: str) -> Json:
