@@ -205,3 +205,8 @@ def test_a_table_is_cut_to_what_a_screen_takes_and_says_how_long_it_is() -> None
     table = read_answer_table("t.csv", "\n".join(lines).encode(), "/p")
     assert table.rows_in_all == 300
     assert len(table.rows) == 20 and len(table.rows[0][1]) == 60
+
+
+def test_a_cell_of_a_table_cannot_steer_the_terminal_that_shows_it() -> None:
+    table = read_answer_table("t.csv", b'a\x1b]0;x\x07,b\n\x1b[2J1,"two\nlines"', "/p")
+    assert (table.columns, table.rows) == (("a]0;x", "b"), (("[2J1", "two lines"),))

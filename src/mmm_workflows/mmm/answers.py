@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from mmm_workflows.errors import MMMError
 from mmm_workflows.mmm.figures import figure
+from mmm_workflows.mmm.material import visible
 from mmm_workflows.mmm.results import Value
 
 if TYPE_CHECKING:
@@ -124,7 +125,8 @@ def _finite(name: str, value: object) -> float:
 
 
 def _cells(row: Sequence[str]) -> tuple[str, ...]:
-    return tuple(cell[:MAX_CELL] for cell in row[:SHOWN_COLUMNS])
+    # A terminal acts on control characters, and text that does not show deceives who reads it.
+    return tuple(" ".join(visible(cell).split())[:MAX_CELL] for cell in row[:SHOWN_COLUMNS])
 
 
 def _unreadable(what: str, of: str = f"{FIGURES} ") -> MMMError:
