@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from services.postgres_state import for_asyncpg, fresh_database
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typer.testing import CliRunner
@@ -22,18 +19,6 @@ from mmm_workflows.db.migrate import migrate
 from mmm_workflows.db.runs import RunStore
 from mmm_workflows.errors import RunError
 from mmm_workflows.records import Decision, Run
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.services)])
-async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AsyncEngine]:
-    async with AsyncExitStack() as stack:
-        url = f"sqlite+aiosqlite:///{tmp_path / 'runs.db'}"
-        if request.param == "postgres":
-            url = for_asyncpg(await stack.enter_async_context(fresh_database()))
-        opened = await open_database(url)
-        stack.push_async_callback(opened.dispose)
-        await migrate(opened)
-        yield opened
 
 
 @pytest.fixture

@@ -1,46 +1,18 @@
 """What every store of runs must do; one entry of the fixture per database."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from services.postgres_state import for_asyncpg, fresh_database
 from sqlalchemy import select, update
 from sqlalchemy.exc import StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from mmm_workflows.db.engine import begin, open_database
-from mmm_workflows.db.migrate import migrate
+from mmm_workflows.db.engine import begin
 from mmm_workflows.db.runs import RunStore
 from mmm_workflows.db.tables import DECISIONS, RUNS
 from mmm_workflows.errors import MMMError, RunError
 from mmm_workflows.records import Artifact, Decision, ErrorInfo, Run, RunStatus
-
-BOTH = ["sqlite", pytest.param("postgres", marks=pytest.mark.services)]
-
-
-@asynccontextmanager
-async def database(kind: str, folder: Path) -> AsyncIterator[AsyncEngine]:
-    async with AsyncExitStack() as stack:
-        if kind == "postgres":
-            url = for_asyncpg(await stack.enter_async_context(fresh_database()))
-        else:
-            url = f"sqlite+aiosqlite:///{folder / 'runs.db'}"
-        opened = await open_database(url)
-        stack.push_async_callback(opened.dispose)
-        await migrate(opened)
-        yield opened
-
-
-@pytest.fixture(params=BOTH)
-async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AsyncEngine]:
-    async with database(request.param, tmp_path) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -382,36 +354,3 @@ async def test_a_record_of_a_newer_version_is_refused_by_name(
     with pytest.raises(MMMError, match="99") as caught:
         await store.get("first")
     assert caught.value.code == "store_schema"
-
-
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**53), 2**53)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    # PostgreSQL's text holds neither NUL nor half of a surrogate pair.
-    | st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
-    max_leaves=8,
-)
-
-
-BODIES = st.lists(st.dictionaries(st.text("abcä_", max_size=5), JSON, max_size=4), max_size=20)
-
-
-@pytest.mark.parametrize("kind", BOTH)
-@settings(max_examples=3, deadline=None)
-@given(bodies=BODIES)
-def test_any_json_reads_back_as_it_was_written(
-    kind: str, bodies: list[dict[str, object]], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    async def there_and_back() -> list[Run]:
-        async with database(kind, tmp_path_factory.mktemp("db")) as opened:
-            store = RunStore(opened)
-            for number, body in enumerate(bodies):
-                await store.create(a_run(str(number), result=body, request=body))
-            return [await store.get(str(number)) for number in range(len(bodies))]
-
-    found = asyncio.run(there_and_back())
-    assert [run.result for run in found] == bodies
-    assert [run.request for run in found] == bodies

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
 import re
 import secrets
@@ -16,49 +15,20 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from services.postgres_state import END_ALL, for_asyncpg, fresh_database, postgres_url, tell
+from services.postgres_state import END_ALL, for_asyncpg, postgres_url, tell
 
 from mmm_workflows.bootstrap import examine_services
-from mmm_workflows.config import Settings
-from mmm_workflows.errors import RunError, ServiceUnavailable, SettingsError
+from mmm_workflows.errors import RunError, ServiceUnavailable
 from mmm_workflows.records import Event, RunStatus
 from mmm_workflows.workflows.contracts import ResearchRequest
-from mmm_workflows.workflows.runner import Runner, open_runner
+from mmm_workflows.workflows.runner import open_runner
+
+from .conftest import SettingsOf
 
 QUESTION = ResearchRequest(query="Build MMM for beverage brand")
 SECRET = "MARKERBRAND"
 REVIEWED = ResearchRequest(query=f"Build MMM for {SECRET}", review=True)
 SERVICES = pytest.mark.services
-
-type SettingsOf = Callable[..., Settings]
-
-
-@pytest.fixture
-def settings_of(tmp_path: Path) -> SettingsOf:
-    def made(url: str | None, home: str = "home", **more: object) -> Settings:
-        return Settings(_env_file=None, mmm_home=tmp_path / home, database_url=url, **more)
-
-    return made
-
-
-@pytest.fixture
-async def url() -> AsyncIterator[str]:
-    async with fresh_database() as made:
-        yield made
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=SERVICES)])
-async def either(request: pytest.FixtureRequest) -> AsyncIterator[str | None]:
-    """The address of a PostgreSQL, and None for SQLite."""
-    if request.param == "sqlite":
-        yield None
-        return
-    async with fresh_database() as made:
-        yield made
-
-
-def a_key() -> str:
-    return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 @SERVICES
@@ -358,63 +328,3 @@ async def test_doctor_says_which_server_is_used_or_why_it_cannot_be(
     said = (await examine_services(settings_of(url.replace(":pass@", ":hunter2@"))))["DATABASE_URL"]
     assert "password authentication failed" in said
     assert "hunter2" not in said
-
-
-def written(folder: Path) -> bytes:
-    """Every byte of the files of checkpoints."""
-    files = list(folder.rglob("checkpoints.db*"))
-    assert files
-    return b"".join(file.read_bytes() for file in files)
-
-
-def in_checkpoint_tables(url: str) -> bytes:
-    """Every column of the tables of checkpoints."""
-    found: list[bytes] = []
-    with psycopg.connect(url) as connection:
-        for table in ("checkpoints", "checkpoint_blobs", "checkpoint_writes"):
-            for row in connection.execute(f"SELECT * FROM {table}"):
-                found += [v if isinstance(v, bytes) else str(v).encode() for v in row]
-    assert len(found) > 50
-    return b"\n".join(found)
-
-
-@pytest.mark.parametrize("key", [None, a_key()], ids=["plain", "sealed"])
-async def test_a_runs_words_are_in_its_checkpoints_only_without_a_key(
-    either: str | None, key: str | None, settings_of: SettingsOf, tmp_path: Path
-) -> None:
-    async with open_runner(settings_of(either, checkpoint_key=key)) as runner:
-        await runner.start("research", REVIEWED, workflow_id="r1")
-        content = in_checkpoint_tables(either) if either else written(tmp_path)
-        await runner.decide("r1", f"revenue by TV and {SECRET}")
-        content += in_checkpoint_tables(either) if either else written(tmp_path)
-    assert b"r1" in content
-    assert (SECRET.encode() in content) == (key is None)
-
-
-async def test_a_run_under_a_key_needs_that_key_and_says_so(
-    either: str | None, settings_of: SettingsOf
-) -> None:
-    key = a_key()
-    async with open_runner(settings_of(either, checkpoint_key=key)) as runner:
-        await runner.start("research", REVIEWED, workflow_id="r1")
-    for wrong in (None, a_key()):
-        async with open_runner(settings_of(either, checkpoint_key=wrong)) as runner:
-            with pytest.raises(SettingsError, match="CHECKPOINT_KEY") as caught:
-                await runner.resume("r1")
-            assert caught.value.code == "checkpoint_key"
-            run = await runner.get("r1")
-            assert run.error is not None
-            assert (run.status, run.error.code) == (RunStatus.FAILED, "checkpoint_key")
-    async with open_runner(settings_of(either, checkpoint_key=key)) as runner:
-        assert (await runner.resume("r1"))["status"] == "waiting"
-        assert (await runner.decide("r1", "revenue by TV and search"))["status"] == "succeeded"
-
-
-async def test_settings_that_differ_in_a_secret_alone_do_not_share_services(
-    settings_of: SettingsOf,
-) -> None:
-    one, two = settings_of(None, checkpoint_key=a_key()), settings_of(None, checkpoint_key=a_key())
-    assert one.model_dump_json() == two.model_dump_json()
-    async with open_runner(one) as first, open_runner(two) as second:
-        assert isinstance(first, Runner)
-        assert first.services is not second.services
