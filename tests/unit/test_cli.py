@@ -119,10 +119,10 @@ def test_an_error_for_people_is_one_sentence_without_a_traceback() -> None:
 def test_a_service_that_is_set_but_not_supported_is_the_operators_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("NEO4J_URI", "bolt://localhost:7687")
+    monkeypatch.setenv("REDIS_URL", "redis://localhost:6379")
     said = _json("research", "Build MMM", code=1)
     assert said["code"] == "service_not_supported"
-    assert "NEO4J_URI" in said["message"]
+    assert "REDIS_URL" in said["message"]
 
 
 def test_init_db_can_be_repeated(own_environment: Path) -> None:

@@ -60,6 +60,24 @@ def export(
     run_command(work, as_json=as_json, show=lambda result: _say_all([result["file"]]))
 
 
+@app.command()
+def repair(
+    project: Project = DEFAULT_PROJECT,
+    rebuild: Annotated[bool, typer.Option(help="make all vectors anew")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put right what one store lacks and another has."""
+
+    async def work(runner: Runner, on_event: Callable[[Event], None]) -> Json:
+        done = await runner.memory.repair(project, rebuild=rebuild)
+        return done.model_dump(mode="json")
+
+    def show(done: Json) -> None:
+        _say_all([f"{done['indexed']} passages indexed, {done['dropped']} dropped"])
+
+    run_command(work, as_json=as_json, show=show)
+
+
 def _show_recall(recall: Json) -> None:
     for found in recall["found"]:
         passage = found["passage"]

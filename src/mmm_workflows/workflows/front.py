@@ -68,6 +68,8 @@ class ResearchWorkflow(_Handle):
         self,
         query: str,
         *,
+        target_variable: str | None = None,
+        media_channels: Sequence[str] | None = None,
         review: bool = False,
         web_search: str | None = None,
         replay: str | None = None,
@@ -79,10 +81,18 @@ class ResearchWorkflow(_Handle):
     ) -> Json:
         """Plan the data for a question; ``review`` waits for a person before it ends.
 
+        Target and channels are those of data that is there already.
         ``web_search`` is "on" or "off" (left out: the setting WEB_SEARCH); ``replay`` is a folder
         of recorded searches and pages, which is read in place of the web.
         """
-        arguments = {"query": query, "review": review, "web_search": web_search, "replay": replay}
+        arguments = {
+            "query": query,
+            "target_variable": target_variable,
+            "media_channels": _texts(media_channels),
+            "review": review,
+            "web_search": web_search,
+            "replay": replay,
+        }
         return await self._run(
             "research", arguments,
             workflow_id=workflow_id, on_event=on_event, depth=depth, seed=seed, project=project,

@@ -17,7 +17,7 @@ from mmm_workflows.records import Run, RunStatus
 
 if TYPE_CHECKING:
     from mmm_workflows.db.graphrag import Memory
-    from mmm_workflows.mmm.recall import Recall
+    from mmm_workflows.mmm.recall import Recall, Repair
 
 # How far a lineage is followed: number -> fit -> data -> file, and claim -> page.
 LINEAGE_HOPS = 6
@@ -60,6 +60,11 @@ class Remembering:
 
         nodes, edges = await self._graph(project)
         return graphml(nodes, edges)
+
+    async def repair(self, project: str, *, rebuild: bool) -> Repair:
+        """Put right what one store lacks and another has, or make all vectors anew."""
+        memory = await self.bring_in(project)
+        return await (memory.rebuild(project) if rebuild else memory.repair(project))
 
     async def forget(self, run: Run) -> None:
         """Remove what a run left behind from every store."""

@@ -6,6 +6,7 @@ import asyncio
 import json
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from langgraph.runtime import Runtime
 
@@ -24,6 +25,11 @@ from mmm_workflows.workflows.context import Context
 from mmm_workflows.workflows.contracts import EdaBody, QualityBody, Visualization
 from mmm_workflows.workflows.graph import Update
 from mmm_workflows.workflows.state import EdaState
+
+ASK: Final = (
+    "For what this report leaves open, ask the data: workflow ask answers a question by a program "
+    "that runs in a sandbox, with its code beside it."
+)
 
 
 async def load_data(state: EdaState, runtime: Runtime[Context]) -> Update:
@@ -101,7 +107,7 @@ async def finalize(state: EdaState, runtime: Runtime[Context]) -> Update:
         ),
         checklist=tick(read_plan(state.request.research_plan).data_requirements, dataset),
         visualizations=tuple(Visualization.model_validate(c) for c in charts),
-        recommendations=recommend(dataset, report),
+        recommendations=(*recommend(dataset, report), ASK),
     )
     artifact = await runtime.context.keep_json("eda_result", body)
     return {"body_path": artifact.path}

@@ -58,6 +58,7 @@ ACCEPT: Final = re.compile(
 AROUND: Final = re.compile(r"^(?:[\s.,;!]|and\b)+|(?:[\s.,;!]|\band)+$", re.IGNORECASE)
 WORDS_ASKED: Final = 2
 EARLIER_RUNS: Final = 5
+RUNS_LOOKED_AT: Final = 100
 
 
 async def initialize(state: ResearchState, runtime: Runtime[Context]) -> Update:
@@ -66,13 +67,13 @@ async def initialize(state: ResearchState, runtime: Runtime[Context]) -> Update:
     category = find_category(state.request.query)
     done = await context.runs.list(
         project=context.project, workflow="research", status=RunStatus.SUCCEEDED,
-        limit=EARLIER_RUNS,
+        limit=RUNS_LOOKED_AT,
     )  # fmt: skip
     plans = [
         read_plan((run.result or {})["research_plan"])
         for run in done
         if find_category(str(run.request["query"])) == category
-    ]
+    ][:EARLIER_RUNS]
     kept = await context.keep_json("earlier_plans", EarlierPlans(plans=tuple(plans)))
     return {"category": category.name, "earlier_path": kept.path}
 
