@@ -38,7 +38,7 @@ NEO4J_SCHEMA: Final[tuple[LiteralString, ...]] = (
 NEO4J_AWAIT_INDEXES: Final = "CALL db.awaitIndexes(60)"
 ANSWER: Final = "RETURN 1"
 
-# rows -> key, writers. What is there stays as it is.
+# What is there stays as it is, and is not locked: Neo4j may lose it to a deletion until LOCK_NODES.
 MERGE_NODES: Final = """
     UNWIND $rows AS row
     MERGE (n:Entity {key: row.key})
@@ -66,6 +66,7 @@ MERGE_EDGES: Final = """
         r.kind = row.kind, r.evidence = row.evidence, r.workflow_id = row.workflow_id,
         r.valid_from = row.valid_from, r.valid_to = row.valid_to, r.created_at = row.created_at,
         r.expired_at = row.expired_at, r.schema_version = row.schema_version
+    RETURN r.edge_id
 """
 
 # Writing a value over itself takes the server's write lock until the commit.

@@ -31,6 +31,10 @@ type Transaction[T] = Generator[Step, list[Row], T]
 type Script[T] = Callable[[], Transaction[T]]
 
 
+class Overtaken(Exception):
+    """Another transaction deleted what this one had just found; a new try sees that."""
+
+
 class Step(NamedTuple):
     """A fixed statement and the values that it is run with."""
 
@@ -59,7 +63,7 @@ def add(nodes: Sequence[Node], edges: Sequence[Edge], *, labels: bool) -> Transa
             yield Step(cypher.NEO4J_LABEL_NODES, {"rows": list(part)})
     new = {key: [w for w in found if w not in written_by[key]] for key, found in _writers(nodes)}
     yield from _adopt({key: writers for key, writers in new.items() if writers})
-    yield from _add_edges(edges)
+    yield from _add_edges(edges, set(first))
 
 
 def _writers(nodes: Sequence[Node]) -> Iterable[tuple[str, Iterable[str]]]:
@@ -73,6 +77,8 @@ def _adopt(adopting: dict[str, list[str]]) -> Transaction[None]:
     for part in batched(sorted(adopting), BATCH):
         yield Step(cypher.LOCK_NODES, {"keys": list(part)})
         found = yield Step(cypher.WRITERS, {"keys": list(part)})
+        if len(found) < len(part):
+            raise Overtaken
         rows = []
         for key, stored in found:
             writers = json.loads(stored)
@@ -81,20 +87,24 @@ def _adopt(adopting: dict[str, list[str]]) -> Transaction[None]:
         yield from _if_any(cypher.SET_WRITERS, "rows", rows)
 
 
-def _add_edges(edges: Sequence[Edge]) -> Transaction[None]:
+def _add_edges(edges: Sequence[Edge], written: set[str]) -> Transaction[None]:
     rows = {edge.edge_id: edge_row(edge) for edge in reversed(edges)}
     ends = {row[end] for row in rows.values() for end in ("source_key", "target_key")}
     there: set[str] = set()
     for keys in batched(sorted(ends), BATCH):
         there.update(row[0] for row in (yield Step(cypher.KEYS, {"keys": list(keys)})))
     if ends - there:
+        if (ends - there) & written:
+            raise Overtaken
         lost = next(r for r in rows.values() if not {r["source_key"], r["target_key"]} <= there)
         raise MMMError(
             f"An edge {lost['kind']} from {lost['source']!r} to {lost['target']!r} cannot be kept: "
             f"project {lost['project']!r} does not have both nodes. Add them with it or before it."
         )
     for part in batched((rows[edge_id] for edge_id in sorted(rows)), BATCH):
-        yield Step(cypher.MERGE_EDGES, {"rows": list(part)})
+        found = yield Step(cypher.MERGE_EDGES, {"rows": list(part)})
+        if len(found) < len(part):
+            raise Overtaken
 
 
 def expire(project: str, edge_ids: Sequence[str], *, at: datetime) -> Transaction[None]:

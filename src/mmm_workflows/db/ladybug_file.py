@@ -19,6 +19,7 @@ from mmm_workflows.db.owner_lock import OwnerLock
 from mmm_workflows.errors import MMMError, ServiceUnavailable
 
 FILE: Final = "graph.lbug"
+WAL: Final = f"{FILE}.wal"
 NEW_FILE: Final = "graph.new.lbug"
 LOCK: Final = "owner.lock"
 # How Ladybug's errors begin when the machine is the cause, not the statement.
@@ -97,8 +98,10 @@ class GraphFile:
             ServiceUnavailable: The owner has not made the tables yet, or the file cannot be used.
         """
         with self._told():
+            if self.is_owner:
+                self._take_over()  # opens it where opening failed before
             opened = self._opened if self.is_owner else self._reader()
-            assert opened is not None  # an owner's is open
+            assert opened is not None  # what _take_over says
             return _transaction(opened, "BEGIN TRANSACTION READ ONLY", script)
 
     def forget(self, project: str, *, workflow_id: str | None) -> int:
@@ -120,7 +123,7 @@ class GraphFile:
         self._lock.release()
 
     def _take_over(self) -> bool:
-        if self._lock.is_held:
+        if self._lock.is_held and self._opened is not None:
             return True
         if not self._lock.take():
             return False
@@ -128,7 +131,7 @@ class GraphFile:
             if self._opened is not None:
                 self._opened.close()
                 self._opened = None
-            (self._folder / NEW_FILE).unlink(missing_ok=True)
+            self._remove_new()
             self._opened = self._open_for_writing(self._path)
         except BaseException:
             self._lock.release()
@@ -166,7 +169,7 @@ class GraphFile:
 
     def _state(self) -> tuple[int, ...]:
         found: list[int] = []
-        for name in (FILE, f"{FILE}.wal"):
+        for name in (FILE, WAL):
             with contextlib.suppress(FileNotFoundError):
                 status = (self._folder / name).stat()
                 found += [status.st_ino, status.st_size, status.st_mtime_ns]
@@ -174,23 +177,29 @@ class GraphFile:
 
     def _write_anew(self) -> None:
         assert self._opened is not None  # forget has just written
+        self._remove_new()
         new = self._folder / NEW_FILE
-        new.unlink(missing_ok=True)
         target = self._open_for_writing(new)
         try:
             _transaction(target, "BEGIN TRANSACTION", lambda: _copy_of(self._opened))
         finally:
             target.close()
-        # Closed, it has no log left that would be replayed over the new file.
         self._opened.close()
         self._opened = None
         try:
+            # A log that is left would be replayed over the new file.
+            if (self._folder / WAL).exists():
+                raise self._unusable(f"{WAL} is still there after the file was closed")
             new.replace(self._path)
         finally:
             self._opened = self._open_for_writing(self._path)
 
+    def _remove_new(self) -> None:
+        for path in self._folder.glob(f"{NEW_FILE}*"):
+            path.unlink()
+
     def _keep_private(self) -> None:
-        for name in (FILE, f"{FILE}.wal"):
+        for name in (FILE, WAL):
             with contextlib.suppress(FileNotFoundError):
                 (self._folder / name).chmod(0o600)
 

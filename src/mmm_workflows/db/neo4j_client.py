@@ -10,7 +10,7 @@ from typing import Final, LiteralString
 from urllib.parse import urlsplit
 
 from neo4j import AsyncDriver, AsyncGraphDatabase, AsyncManagedTransaction, unit_of_work
-from neo4j.exceptions import AuthError, DriverError, Neo4jError
+from neo4j.exceptions import AuthError, ClientError, DriverError, Neo4jError
 from pydantic import BaseModel, ConfigDict, Field
 
 from mmm_workflows.db import cypher
@@ -237,6 +237,14 @@ class Neo4jGraph:
         )
 
 
+class _TryAgain(DriverError):
+    """What the driver's own retrying takes for a passing failure."""
+
+    def is_retryable(self) -> bool:
+        """True: the driver tries again as after a deadlock."""
+        return True
+
+
 async def _driven[T](transaction: AsyncManagedTransaction, script: Script[T]) -> T:
     steps = script()
     try:
@@ -247,6 +255,12 @@ async def _driven[T](transaction: AsyncManagedTransaction, script: Script[T]) ->
     except StopIteration as done:
         result: T = done.value
         return result
+    except ClientError as error:
+        if error.code == "Neo.ClientError.Statement.EntityNotFound":
+            raise _TryAgain(error.code) from error
+        raise
+    except transactions.Overtaken as error:
+        raise _TryAgain("a deletion came in between") from error
 
 
 def _checked(uri: str) -> str:

@@ -249,6 +249,7 @@ async def test_without_a_moment_a_neighbourhood_is_of_now(graph: AnyGraph, proje
     assert ids((await graph.neighbourhood(project, ["a"]))[0]) == ["a"]
 
 
+@pytest.mark.slow
 async def test_fifty_writers_at_once_lose_nothing(graph: AnyGraph, project: str) -> None:
     hub = node(project, "hub", workflow_id="first")
     await graph.add([hub], [])
@@ -333,6 +334,7 @@ async def test_a_cancelled_write_is_whole_or_absent(graph: AnyGraph, project: st
     assert "after" in ids(await graph.nodes(project))
 
 
+@pytest.mark.slow
 async def test_two_thousand_nodes_are_written_and_asked_in_time(
     graph: AnyGraph, project: str, record_property
 ) -> None:
