@@ -330,7 +330,11 @@ async def _opened(vectors: ChromaVectors) -> ChromaVectors:
 
 
 def _open_folder(folder: Path) -> Any:  # noqa: ANN401 - Chroma has no types
-    return chromadb.PersistentClient(str(folder), settings=_settings())
+    try:
+        return chromadb.PersistentClient(str(folder), settings=_settings())
+    except AttributeError as error:
+        # Chroma stumbles while it cleans up after a folder that it could not read.
+        raise ValueError(str(error.__context__ or error)) from error
 
 
 def _open_server(host: str, port: int, *, ssl: bool, timeout_s: float) -> Any:  # noqa: ANN401

@@ -86,9 +86,10 @@ class Memory:
         Raises:
             ServiceUnavailable: The run database cannot be read.
         """
+        depth = k + SPARE
         (meant, by_meaning), (said, by_words) = await asyncio.gather(
-            _attempt(Way.VECTORS, self._by_meaning(question, project, k + SPARE, at), []),
-            _attempt(Way.KEYWORDS, self._by_words(question, project, k + SPARE, at), []),
+            _attempt(Way.VECTORS, self._by_meaning(question, project, depth, at), []),
+            _attempt(Way.KEYWORDS, self._by_words(question, project, depth, at), []),
         )
         text = await self._text(project, {hit.passage_id for hit in (*meant, *said)}, at)
         rankings: dict[Way, Ranking] = {
@@ -99,7 +100,7 @@ class Memory:
         if Way.GRAPH in ways:
             walk = self._by_graph(self._seeds(rankings, text), project, at)
             reached, by_graph = await _attempt(Way.GRAPH, walk, {})
-            nearby = await self._about(project, reached, k + SPARE, at)
+            nearby = await self._about(project, reached, depth, at)
             text |= nearby
             rankings[Way.GRAPH] = [
                 (name, reached[p.node_id].strength) for name, p in nearby.items()

@@ -1,6 +1,7 @@
 """What every keeper of text must do; one entry of the fixture per database."""
 
 import asyncio
+import sys
 import unicodedata
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -75,7 +76,7 @@ async def test_the_passage_with_the_rarest_shared_words_comes_first(keywords: Ke
         ]
     )
     assert (await found(keywords, "Did television spend raise sales?"))[0] == "a"
-    assert await found(keywords, "weekly podcasts") == ["c"]  # by the stem of week
+    assert await found(keywords, "podcasts of weeks") == ["c"]  # by the stem of weeks
     assert await found(keywords, "cinema") == []
 
 
@@ -180,6 +181,40 @@ async def test_parallel_writers_lose_nothing(keywords: Keywords) -> None:
 
     await asyncio.gather(*(write(run) for run in range(5)))
     assert len(await keywords.passages("default")) == 50
+
+
+WRITER = """
+import asyncio, sys
+from mmm_workflows.db.engine import open_database
+from mmm_workflows.db.sqlite_keywords import SqlKeywords
+from mmm_workflows.mmm.knowledge import NodeKind, Passage
+
+async def main():
+    engine = await open_database(sys.argv[1])
+    for i in range(30):
+        name = f"{sys.argv[2]}-{i}"
+        await SqlKeywords(engine).add([Passage(
+            passage_id=name, text=f"television {name}", kind=NodeKind.MODEL, node_id=name,
+            where="w", workflow_id=sys.argv[2])])
+    await engine.dispose()
+
+asyncio.run(main())
+"""
+
+
+async def test_two_processes_that_write_together_lose_nothing(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'runs.db'}"
+    engine = await open_database(url)
+    await migrate(engine)
+    writers = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", WRITER, url, name)
+        for name in ("one", "two")
+    ]
+    assert [await writer.wait() for writer in writers] == [0, 0]
+    keywords = SqlKeywords(engine)
+    assert len(await keywords.passages("default")) == 60
+    assert len(await keywords.search("television", project="default", k=100)) == 60
+    await engine.dispose()
 
 
 async def test_more_ids_than_a_statement_takes_are_looked_up(keywords: Keywords) -> None:

@@ -172,6 +172,21 @@ async def test_a_forgetting_that_was_cut_off_is_finished_or_undone(tmp_path: Pat
         await vectors.aclose()
 
 
+async def test_a_damaged_folder_is_said_and_given_free_again(tmp_path: Path) -> None:
+    (tmp_path / "v").mkdir()
+    (tmp_path / "v" / "chroma.sqlite3").write_bytes(b"no database at all " * 500)
+    for _ in range(2):
+        with pytest.raises(ServiceUnavailable, match="only words are searched") as refused:
+            await open_chroma_folder(tmp_path / "v", **MODEL)
+        assert refused.value.code == "service_unavailable"
+
+
+async def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "v").write_text("a file")
+    with pytest.raises(ServiceUnavailable, match="MMM_HOME"):
+        await open_chroma_folder(tmp_path / "v", **MODEL)
+
+
 async def test_the_folder_is_private(tmp_path: Path) -> None:
     vectors = await open_chroma_folder(tmp_path / "new" / "v", **MODEL)
     await vectors.aclose()
