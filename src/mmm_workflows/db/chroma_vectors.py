@@ -315,7 +315,7 @@ class ChromaVectors:
         return ServiceUnavailable(
             f"The vectors at {self._where} are of another model: {found}, expected "
             f"{self._model_id!r} with {self._dimension} numbers. Set the model that made them, or "
-            "rebuild them from the stored text with `mmm-workflows memory rebuild`.",
+            "rebuild them from the stored text with `mmm-workflows memory repair --rebuild`.",
             code="vectors_of_another_model",
         )
 
