@@ -186,7 +186,7 @@ async def test_parallel_writers_lose_nothing(keywords: Keywords) -> None:
 WRITER = """
 import asyncio, sys
 from mmm_workflows.db.engine import open_database
-from mmm_workflows.db.sqlite_keywords import SqlKeywords
+from mmm_workflows.db.keywords import SqlKeywords
 from mmm_workflows.mmm.knowledge import NodeKind, Passage
 
 async def main():
