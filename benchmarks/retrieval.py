@@ -29,9 +29,9 @@ from mmm_workflows.config import silence_telemetry
 from mmm_workflows.db.chroma_vectors import ChromaVectors, open_chroma_folder
 from mmm_workflows.db.engine import open_database
 from mmm_workflows.db.graphrag import HOPS, SEEDS, SPARE, Memory
+from mmm_workflows.db.keywords import SqlKeywords
 from mmm_workflows.db.ladybug_client import LadybugGraph, open_ladybug
 from mmm_workflows.db.migrate import migrate
-from mmm_workflows.db.keywords import SqlKeywords
 from mmm_workflows.llm.embeddings import MiniLmEmbedder, installed_weights
 from mmm_workflows.mmm.knowledge import Edge, EdgeKind, Node, NodeKind, Passage
 from mmm_workflows.mmm.recall import WEIGHTS
