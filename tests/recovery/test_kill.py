@@ -46,7 +46,8 @@ def _wait_for_sampling(settings: Settings, process: subprocess.Popen[bytes]) -> 
     pytest.fail("no draw within 300 s")
 
 
-def _fit_processes() -> list[int]:
+def _fit_processes(models: Path) -> list[int]:
+    """Those that fit into this folder: another run may fit beside the test."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -54,24 +55,25 @@ def _fit_processes() -> list[int]:
             state = (entry / "stat").read_text().rsplit(")", 1)[1].split()[0]
         except OSError:
             continue
-        if b"mmm_workflows.fit_process" in command and state != "Z":
+        is_fit = b"mmm_workflows.fit_process" in command and str(models).encode() in command
+        if is_fit and state != "Z":
             found.append(int(entry.name))
     return found
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
 def test_run_resumes_after_its_process_group_is_killed_during_sampling(settings: Settings) -> None:
-    before = set(_fit_processes())
     process = subprocess.Popen(
         [*CLI, *RUN], cwd=REPOSITORY, start_new_session=True, stdout=subprocess.DEVNULL
     )
     try:
         _wait_for_sampling(settings, process)
+        assert _fit_processes(settings.models), "the fit that is to be killed is not seen"
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     time.sleep(1)
-    assert set(_fit_processes()) <= before, "the fit outlived its parent"
+    assert _fit_processes(settings.models) == [], "the fit outlived its parent"
 
     killed = {
         part: asyncio.run(_events(settings, f"k1.{part}"))
