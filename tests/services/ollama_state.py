@@ -2,27 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
-import pytest
-
-CACHE = Path(os.environ.get("MMM_SERVICES_CACHE", "~/.cache/mmm-workflows-services")).expanduser()
-NAMES = ("OLLAMA_BASE_URL", "OLLAMA_MODEL")
+from .state import state_of
 
 
 def ollama_state() -> dict[str, str]:
-    """Address and model, from TEST_OLLAMA_... or the file that the script writes.
-
-    Without a server the test is skipped, or failed under REQUIRE_SERVICES=1.
-    """
-    found = {name: os.environ[f"TEST_{name}"] for name in NAMES if f"TEST_{name}" in os.environ}
-    path = CACHE / "ollama.env"
-    if not found and path.exists():
-        found = dict(line.split("=", 1) for line in path.read_text().splitlines())
-    if not set(NAMES) <= set(found):
-        missing = "no real Ollama server: run tests/services/ollama_up.sh"
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return found
+    """Its address and model."""
+    return state_of("ollama", "OLLAMA_BASE_URL", "OLLAMA_MODEL", label="Ollama server")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import psycopg
-import pytest
 
-CACHE = Path(os.environ.get("MMM_SERVICES_CACHE", "~/.cache/mmm-workflows-services")).expanduser()
+from .state import state_of
+
 NAME = "DATABASE_URL"
 DRIVER = "postgresql+asyncpg"
 # Ends every session of the database but the one that says this.
@@ -22,20 +20,8 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()
 
 
 def postgres_url() -> str:
-    """The address of the database mmm, from TEST_DATABASE_URL or the file that the script writes.
-
-    Without a server the test is skipped, or failed under REQUIRE_SERVICES=1.
-    """
-    found = os.environ.get(f"TEST_{NAME}")
-    path = CACHE / "postgres.env"
-    if found is None and path.exists():
-        found = dict(line.split("=", 1) for line in path.read_text().splitlines()).get(NAME)
-    if found is None:
-        missing = "no real PostgreSQL: run tests/services/postgres_up.sh"
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return found
+    """The address of the database mmm."""
+    return state_of("postgres", NAME, label="PostgreSQL")[NAME]
 
 
 @asynccontextmanager
