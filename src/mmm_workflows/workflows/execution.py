@@ -69,7 +69,9 @@ class Execution:
 
     async def run_to_end(self, durability: registry.Durability, answer: str | None) -> Json:
         """Invoke the graph until it ends, waits, fails or is cancelled; the record says which."""
-        self._budget.charge(usage_in(await self._services.runs.events(self._run.workflow_id)))
+        if self._services.languages.names:
+            events = await self._services.runs.events(self._run.workflow_id)
+            self._budget.charge(usage_in(events))
         await self._emit(RunStatus.RUNNING, f"{self._workflow.name} started")
         work = asyncio.create_task(self._invoke(durability, answer))
         try:

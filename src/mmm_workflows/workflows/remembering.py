@@ -6,6 +6,7 @@ so nothing is lost when a store is away or a process dies, and everything can be
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,6 @@ from mmm_workflows.records import Run, RunStatus
 if TYPE_CHECKING:
     from mmm_workflows.db.graphrag import Memory
     from mmm_workflows.mmm.recall import Recall, Repair
-
-# How far a lineage is followed: number -> fit -> data -> file, and claim -> page.
-LINEAGE_HOPS = 6
 
 
 @dataclass(frozen=True)
@@ -66,11 +64,16 @@ class Remembering:
         memory = await self.bring_in(project)
         return await (memory.rebuild(project) if rebuild else memory.repair(project))
 
-    async def forget(self, run: Run) -> None:
-        """Remove what a run left behind from every store."""
-        if self.services.has_memory():
-            memory = await self.services.open_memory()
-            await memory.forget(run.project, workflow_id=run.workflow_id)
+    async def forget(self, project: str, workflow_ids: Sequence[str] | None = None) -> None:
+        """Remove what some runs left behind from every store, or all of a project at once."""
+        if not self.services.has_memory():
+            return
+        memory = await self.services.open_memory()
+        if workflow_ids is None:
+            await memory.forget(project)
+            return
+        for workflow_id in workflow_ids:
+            await memory.forget(project, workflow_id=workflow_id)
 
     async def bring_in(self, project: str) -> Memory:
         """Write what the project's runs left behind and memory does not have yet."""

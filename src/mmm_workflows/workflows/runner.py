@@ -291,7 +291,8 @@ class Runner:
                 one of the runs is being worked on (``run_busy``).
         """
         runs = self.services.runs
-        if await runs.exists(name):
+        is_run = await runs.exists(name)
+        if is_run:
             own = await runs.get(name)
             family = [
                 r for r in await runs.list(project=own.project, limit=None)
@@ -308,6 +309,9 @@ class Runner:
             # All before the first: a run that is being worked on must not leave half a family.
             for run in family:
                 await held.enter_async_context(self.services.locks.acquire(run.workflow_id))
+            # A graph is written anew for each time that something of it is forgotten.
+            ids = [run.workflow_id for run in family] if is_run else None
+            await self.memory.forget(family[0].project, ids)
             for run in family:
                 await self._delete_run(run)
         if family[0].project == name and not await runs.list(project=name, limit=1):
@@ -318,7 +322,6 @@ class Runner:
     async def _delete_run(self, run: Run) -> None:
         owned = await self.services.runs.artifacts(run.workflow_id)
         await delete_thread(self.services.checkpointer, thread_id(run))
-        await self.memory.forget(run)
         await self.services.runs.delete(run.workflow_id)
         for artifact in owned:
             if not await self.services.runs.uses(artifact.project, artifact.artifact_id):

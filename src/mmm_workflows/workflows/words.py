@@ -79,24 +79,48 @@ class Writer:
             assembled: The text by rules; it is returned where the model's does not stand.
             values: The prompt's other variables.
         """
-        plain = Words(tuple(assembled), GENERATED_BY_RULES)
+        given = {
+            "facts": facts.listed(),
+            "assembled": "\n".join(assembled),
+            **(values or {}),
+        }
+        filled = await self.fill_with_words(
+            Narrative, prompt, given, facts=facts, texts=lambda narrative: narrative.sentences
+        )
+        if filled.value is None:
+            return Words(tuple(assembled), filled.generated_by)
+        said = filled.value.sentences
+        return Words(resolve(said, facts), filled.generated_by, cited(said, facts))
+
+    async def fill_with_words[T: BaseModel](
+        self,
+        shape: type[T],
+        prompt: str,
+        values: Mapping[str, str],
+        *,
+        facts: Facts,
+        texts: Callable[[T], Sequence[str]],
+    ) -> Filled[T]:
+        """A reply whose texts state no figure of their own; asked once more, then None.
+
+        Args:
+            shape: What to fill in.
+            prompt: The prompt file; it takes ``mistakes`` and ``values``.
+            values: The prompt's other variables.
+            facts: What the texts may refer to.
+            texts: The texts of a reply.
+        """
         mistakes: tuple[str, ...] = ()
         for _ in range(TEXTS_ASKED):
-            given = {
-                "facts": facts.listed(),
-                "assembled": "\n".join(assembled),
-                "mistakes": "\n".join(mistakes[:FAULTS_SHOWN]) or "none so far",
-                **(values or {}),
-            }
-            filled = await self.fill(Narrative, prompt, given)
+            shown = "\n".join(mistakes[:FAULTS_SHOWN]) or "none so far"
+            filled = await self.fill(shape, prompt, {**values, "mistakes": shown})
             if filled.value is None:
-                return Words(plain.sentences, filled.generated_by)
-            mistakes = faults(filled.value.sentences, facts)
+                return filled
+            mistakes = faults(texts(filled.value), facts)
             if not mistakes:
-                said = filled.value.sentences
-                return Words(resolve(said, facts), filled.generated_by, cited(said, facts))
+                return filled
             await self.tell(f"the model's text was refused: {mistakes[0]}", {"prompt": prompt})
-        return Words(plain.sentences, REPLY_REFUSED)
+        return Filled(None, REPLY_REFUSED)
 
     async def fill[T: BaseModel](
         self,

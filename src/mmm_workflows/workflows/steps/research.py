@@ -18,7 +18,7 @@ from mmm_workflows.mmm.claim_rules import read_claims
 from mmm_workflows.mmm.claims import Claim
 from mmm_workflows.mmm.distance import Brand
 from mmm_workflows.mmm.evidence import Evidence, write_evidence
-from mmm_workflows.mmm.narrative import Facts, faults
+from mmm_workflows.mmm.narrative import Facts
 from mmm_workflows.mmm.plan import EarlierPlans, Hypothesis, ResearchPlan, read_plan
 from mmm_workflows.mmm.planning import (
     ProposedPlan,
@@ -37,7 +37,6 @@ from mmm_workflows.workflows.contracts import ResearchBody, Source
 from mmm_workflows.workflows.graph import Update
 from mmm_workflows.workflows.outputs import PlanWords
 from mmm_workflows.workflows.state import ResearchState
-from mmm_workflows.workflows.words import REPLY_REFUSED
 
 QUESTION: Final = (
     "Is this plan right? Answer yes, or name the target and all channels it should have instead, "
@@ -56,7 +55,6 @@ ACCEPT: Final = re.compile(
     re.IGNORECASE,
 )
 AROUND: Final = re.compile(r"^(?:[\s.,;!]|and\b)+|(?:[\s.,;!]|\band)+$", re.IGNORECASE)
-WORDS_ASKED: Final = 2
 EARLIER_RUNS: Final = 5
 RUNS_LOOKED_AT: Final = 100
 
@@ -165,27 +163,20 @@ async def _in_words(
     """The plan with the model's objective and reasons, its synthesis, and whose words they are."""
     causes = tuple(h.cause for h in plan.hypotheses)
     facts = Facts((), (*causes, plan.target_variable or ""))
-    mistakes: tuple[str, ...] = ()
-    for _ in range(WORDS_ASKED):
-        filled = await context.writer.fill(
-            PlanWords, "plan_words",
-            {
-                "question": state.request.query,
-                "plan": describe_plan(plan, state.category, searched=state.web_mode != "off"),
-                "claims": "\n".join(f"{c.channel}, {c.kpi}: {c.tier}" for c in claims) or "none",
-                "causes": ", ".join(causes),
-                "mistakes": "\n".join(mistakes[:6]) or "none so far",
-            },
-        )  # fmt: skip
-        if filled.value is None:
-            return plan, "", filled.generated_by
-        said = filled.value
-        texts = (said.objective, *(h.why for h in said.hypotheses), *said.synthesis)
-        mistakes = faults(texts, facts)
-        if not mistakes:
-            return _worded(plan, said), " ".join(said.synthesis), filled.generated_by
-        await context.writer.tell(f"the model's plan was refused: {mistakes[0]}", {})
-    return plan, "", REPLY_REFUSED
+    filled = await context.writer.fill_with_words(
+        PlanWords, "plan_words",
+        {
+            "question": state.request.query,
+            "plan": describe_plan(plan, state.category, searched=state.web_mode != "off"),
+            "claims": "\n".join(f"{c.channel}, {c.kpi}: {c.tier}" for c in claims) or "none",
+            "causes": ", ".join(causes),
+        },
+        facts=facts,
+        texts=lambda said: (said.objective, *(h.why for h in said.hypotheses), *said.synthesis),
+    )  # fmt: skip
+    if filled.value is None:
+        return plan, "", filled.generated_by
+    return _worded(plan, filled.value), " ".join(filled.value.synthesis), filled.generated_by
 
 
 def _worded(plan: ResearchPlan, said: PlanWords) -> ResearchPlan:
