@@ -11,11 +11,14 @@ FROM python:3.12-slim-bookworm
 RUN apt-get update \
     && apt-get install -y --no-install-recommends bubblewrap chromium \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --create-home --uid 10001 mmm
+    && useradd --create-home --uid 10001 mmm \
+    && install --directory --owner=mmm --mode=0700 /data
 COPY --from=build --chown=mmm:mmm /app/.venv /app/.venv
 ENV PATH=/app/.venv/bin:$PATH CHROMIUM=/usr/bin/chromium
 USER 10001
 WORKDIR /home/mmm
-# Loopback alone, as everywhere until the service has keys: run it with --network=host.
+VOLUME /data
 EXPOSE 8000
-CMD ["uvicorn", "mmm_workflows.api.main:app", "--host", "127.0.0.1", "--port", "8000"]
+# It refuses to start on such an address without API_KEYS, or ALLOW_NO_KEY=1 where the port is
+# published on 127.0.0.1 alone, as docker-compose.yml does.
+CMD ["mmm-workflows", "serve", "--host", "0.0.0.0", "--port", "8000"]

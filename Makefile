@@ -3,11 +3,13 @@
 # EXTRAS adds optional packages, with commas: make test EXTRAS=crawl
 PYTHON ?=
 EXTRAS ?=
+# Parts of `make load`: watchers workflow scenario memory
+ONLY ?=
 BIN := .venv/bin
 # One mark per choice: another PYTHON or EXTRAS installs again instead of being ignored.
 READY := .venv/.ready-$(or $(notdir $(PYTHON)),default)-$(EXTRAS)
 
-.PHONY: help setup demo test quick services check format bench proof clean
+.PHONY: help setup demo test quick services check format bench load proof clean
 
 help:    ## what there is
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -21,8 +23,8 @@ $(READY): pyproject.toml uv.lock scripts/setup.sh
 demo: $(READY)  ## the main job on the sample data, fitted afresh
 	@$(BIN)/mmm-workflows demo
 
-test: $(READY)  ## every test
-	$(BIN)/pytest tests/ -v -m "slow or not slow" --durations=15
+test: $(READY)  ## every test that takes no minutes
+	$(BIN)/pytest tests/ -v -m "not proof" --durations=30
 
 quick: $(READY)  ## the tests that take no real fit
 	$(BIN)/pytest tests/
@@ -37,6 +39,9 @@ check: $(READY)  ## formatting, linters, import contracts, types
 	$(BIN)/lint-imports
 	$(BIN)/mypy src/
 	@$(BIN)/python benchmarks/recovery.py --check
+	@$(BIN)/python benchmarks/kills.py --check
+	@$(BIN)/python benchmarks/fuzz.py --check
+	@$(BIN)/python benchmarks/contract.py --check
 
 format: $(READY)  ## format the code
 	$(BIN)/black src tests scripts examples benchmarks
@@ -45,8 +50,17 @@ format: $(READY)  ## format the code
 bench: $(READY)  ## speed, into benchmarks/reports
 	$(BIN)/python benchmarks/speed.py
 
-proof: $(READY)  ## recovery of known truth on 20 worlds, into benchmarks/reports; goes on where it stopped
+load: $(READY)  ## watchers, questions beside a fit, scenarios and 30 minutes of memory of the service, into benchmarks/reports (goes on where it stopped; ONLY=workflow: one part)
+	$(BIN)/python benchmarks/load.py $(addprefix --only ,$(ONLY))
+
+proof: $(READY)  ## long evidence, hours in all: known truth on 20 worlds, hostile requests, kills, load and memory; goes on where it stopped
 	$(BIN)/python benchmarks/recovery.py
+	$(BIN)/python benchmarks/fuzz.py
+	$(BIN)/python benchmarks/contract.py
+	$(BIN)/python benchmarks/kills.py
+	OUTBOX_KILLS=24 $(BIN)/pytest tests/contracts/outbox -m slow -k kills_at_more_moments
+	$(BIN)/pytest tests/ -m proof
+	$(BIN)/python benchmarks/load.py
 
 clean:   ## remove what the targets above made
 	rm -rf .venv .tools .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -12,12 +12,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import platform
 import statistics
 import sys
 import tempfile
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from under_load.page import commit
 
 from mmm_workflows.config import child_environment, read_settings
 from mmm_workflows.mmm.dataset import read_mff, write_mff
@@ -132,11 +136,13 @@ def _write(folder: Path, worlds: list[dict[str, Any]]) -> None:
         f"| {name.replace('_', ' ')} | {value:.4g} |" for name, value in figures.items()
     )
     versions = ", ".join(f"{name} {number}" for name, number in packages.items())
+    written = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     (folder / PAGE).write_text(
         "# Recovery of known truth\n\n"
         "ROAS of the six channels in worlds shaped like the shipped sample (156 weeks), each with "
         "truth drawn anew; intervals are 94 % HDI. Made by `benchmarks/recovery.py`.\n\n"
-        f"Code {code_version()[:12]}; {versions}.\n\n| figure | value |\n|---|---|\n{rows}\n",
+        f"Written {written} on commit {commit()}; code of the fits {code_version()[:12]}, Python "
+        f"{platform.python_version()}, {versions}.\n\n| figure | value |\n|---|---|\n{rows}\n",
         encoding="utf-8",
     )
 

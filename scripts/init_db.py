@@ -1,4 +1,4 @@
-"""Create or migrate the run database; safe to repeat and to run several times at once."""
+"""Make or migrate every store that is set; safe to repeat and to run several times at once."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import asyncio
 import sys
 
 from mmm_workflows.errors import MMMError
-from mmm_workflows.workflows.runner import open_runner
+from mmm_workflows.workflows.runner import prepare
 
 
 async def main() -> int:
-    """Open every store once, which brings each to the present schema."""
+    """Prepare the stores one by one, a line for each; the first that cannot be used ends it."""
     try:
-        async with open_runner() as runner:
-            print(f"ready: {runner.services.database}")
+        await prepare(lambda name, place: print(f"ready: {name}: {place}", flush=True))
     except MMMError as error:
         print(f"{error.code}: {error.message}", file=sys.stderr)
         return 1

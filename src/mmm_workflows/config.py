@@ -10,13 +10,14 @@ import string
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from platformdirs import user_cache_path, user_data_path
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mmm_workflows.errors import SettingsError
+from mmm_workflows.masking import Mask
 
 # Every switch a library of ours documents for its telemetry or tracing, turned off.
 TELEMETRY_OFF: Final[Mapping[str, str]] = {
@@ -25,6 +26,7 @@ TELEMETRY_OFF: Final[Mapping[str, str]] = {
     "LANGCHAIN_TRACING_V2": "false",
     "LANGSMITH_TRACING": "false",
     "LANGSMITH_TRACING_V2": "false",
+    "ORT_DISABLE_TELEMETRY": "1",
 }
 # What a child process needs of ours; secrets are not among it.
 CHILD_VARIABLES: Final = (
@@ -37,15 +39,17 @@ CHILD_VARIABLES: Final = (
     "VIRTUAL_ENV",
 )
 CREDENTIALS: Final = re.compile(r"(?<=://)[^/\s]*@")
+PASSWORD: Final = re.compile(r"://[^/:\s]*:([^/\s]+)@")
 # Settings that switch a service on, and what is used while they are unset.
 SERVICES: Final[Mapping[str, str]] = {
     "OLLAMA_BASE_URL": "rules in place of a language model",
     "NEO4J_URI": "Ladybug, an embedded graph",
     "DATABASE_URL": "SQLite",
     "ASYNC_DATABASE_URL": "SQLite",
-    "REDIS_URL": "progress within the process",
+    "REDIS_URL": "progress and limits within the process",
     "CHROMA_URL": "Chroma in a folder of its own",
     "DASK_SCHEDULER": "child processes on this machine",
+    "ARTIFACTS_URL": "folders of this machine",
 }
 
 KEY_BYTES: Final = 32
@@ -75,6 +79,9 @@ class Settings(BaseSettings):
     ollama_base_url: str | None = Field(None, description="Ollama server; unset: rules")
     ollama_reasoning_model: str = Field("qwen3:30b", description="model that frames and explains")
     ollama_coding_model: str = Field("qwen3-coder:30b", description="model that writes code")
+    ollama_embedding_model: str | None = Field(
+        None, description="model of the Ollama server that embeds; unset: the one of this machine"
+    )
     model: str | None = Field(
         None, description="another provider's model, as LangChain's init_chat_model names it"
     )
@@ -99,12 +106,56 @@ class Settings(BaseSettings):
     neo4j_password: SecretStr | None = Field(None, description="its password")
     database_url: SecretStr | None = Field(None, description="PostgreSQL; unset: SQLite")
     async_database_url: SecretStr | None = Field(None, description="the same for asyncpg")
+    database_patience_s: float = Field(
+        300.0, ge=0, description="seconds that a run waits for a PostgreSQL that went away"
+    )
     checkpoint_key: SecretStr | None = Field(
         None, description="32 bytes, base64 or hex, that encrypt checkpoints; unset: plain"
     )
     redis_url: SecretStr | None = Field(None, description="Redis; unset: in process")
     chroma_url: str | None = Field(None, description="Chroma server; unset: embedded")
     dask_scheduler: str | None = Field(None, description="Dask scheduler; unset: local processes")
+    api_keys: SecretStr | None = Field(
+        None, description="who may call the API, NAME:PROJECTS:SHA256 each (`new-key` makes them)"
+    )
+    allow_no_key: bool = Field(
+        False, description="go without keys on any address; for a port published on 127.0.0.1"
+    )
+    allowed_hosts: str = Field(
+        "", description="names of the service beside localhost, where there are no keys"
+    )
+    cors_origins: str = Field("", description="origins of pages that may call the API")
+    data_dirs: str = Field("", description="folders that data_sources may lie in beside UPLOAD_DIR")
+    forwarded_allow_ips: str = Field(
+        "", description="proxies whose X-Forwarded-For is believed: addresses and networks"
+    )
+    requests_per_minute: int = Field(
+        30_000, gt=0, description="of one key, or of one address without a key, at most"
+    )
+    starts_per_minute: int = Field(
+        120, gt=0, description="starts and uploads of one key, or of one address without a key"
+    )
+    requests_at_once: int = Field(100, gt=0, description="requests worked on at once")
+    sockets_at_once: int = Field(1000, gt=0, description="open WebSockets")
+    workers: int = Field(
+        2, ge=0, description="runs that the API works on at once; 0: it leaves them to workers"
+    )
+    lease_s: float = Field(
+        30.0, ge=1, description="seconds until a run is taken from a worker that is not heard of"
+    )
+    drain_s: float = Field(
+        5.0, ge=0, description="seconds that runs get to end when a worker is stopped"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="what the log of `serve` says at least"
+    )
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="auto: text in a terminal, JSON elsewhere"
+    )
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None, description="OpenTelemetry collector (extra otel), over HTTP; unset: no traces"
+    )
+    upload_megabytes: int = Field(50, gt=0, le=2000, description="of one uploaded file, at most")
     mmm_home: Path = Field(
         default_factory=lambda: user_data_path("mmm-workflows"),
         description="folder of the run database and the checkpoints",
@@ -116,6 +167,11 @@ class Settings(BaseSettings):
     upload_dir: Path | None = Field(None, description="uploaded files; unset: MMM_HOME/uploads")
     model_dir: Path | None = Field(None, description="fitted models; unset: MMM_HOME/models")
     output_dir: Path | None = Field(None, description="artifacts; unset: MMM_HOME/outputs")
+    artifacts_url: str | None = Field(
+        None,
+        description="store of uploads, artifacts and models that machines share: a folder, or a "
+        "URL as s3://BUCKET/FOLDER (extra s3); unset: none",
+    )
 
     @property
     def home(self) -> Path:
@@ -143,6 +199,12 @@ class Settings(BaseSettings):
         return self._folder(self.output_dir, "outputs")
 
     @property
+    def data_folders(self) -> tuple[Path, ...]:
+        """The folders of DATA_DIRS, absolute."""
+        parts = [part for part in self.data_dirs.split(os.pathsep) if part.strip()]
+        return tuple(Path(part.strip()).expanduser().absolute() for part in parts)
+
+    @property
     def database_urls(self) -> DatabaseUrls | None:
         """The PostgreSQL that is set, one address derived from the other; None: SQLite.
 
@@ -167,6 +229,14 @@ class Settings(BaseSettings):
         if self.checkpoint_key is None:
             return None
         return _key_bytes(self.checkpoint_key.get_secret_value().strip())
+
+    def secrets(self) -> tuple[str, ...]:
+        """Every value that no log may show: the secret settings, and the passwords of addresses."""
+        values = [getattr(self, name) for name in type(self).model_fields]
+        secret = [v.get_secret_value() for v in values if isinstance(v, SecretStr)]
+        texts = [*secret, *(v for v in values if isinstance(v, str))]
+        passwords = [found for text in texts for found in PASSWORD.findall(text)]
+        return (*secret, *passwords, *map(unquote, passwords))
 
     def services_set(self) -> dict[str, str]:
         """The services that are switched on: variable -> value, secrets masked."""
@@ -201,8 +271,8 @@ def read_settings() -> Settings:
 
 
 def _masked(value: object) -> str:
-    """The value as text, without the name and password that an address may hold."""
-    return CREDENTIALS.sub("***@", str(value))
+    """The value as text, without the name, password and tokens that an address may hold."""
+    return Mask().text(CREDENTIALS.sub("***@", str(value)))
 
 
 def silence_telemetry() -> None:

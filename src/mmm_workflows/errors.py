@@ -7,10 +7,15 @@ MMMError
 │   ├── QueryError        a what-if question or plan cannot be carried out
 │   ├── ModelFileError    a model folder is missing, damaged or from elsewhere
 │   ├── RunError          a run is unknown, busy or not in the state that was needed
+│   │   ├── RunNotFound   there is none
+│   │   ├── RunBusy       another works on it, or is about to
+│   │   └── RunLost       another has taken it over
 │   ├── SettingsError     a setting has a value that cannot be used
-│   └── PathForbidden     a path of a request leads out of the folders it may read
+│   ├── PathForbidden     a path of a request leads out of the folders it may read
+│   └── ProjectForbidden  a key does not open the project of a request
 ├── InvalidReply          the language model: asked again at most twice
 ├── ServiceUnavailable    the operator: a service that was set cannot be reached
+│   ├── ServiceLost       it went away, and a run waits for it
 │   └── SandboxUnavailable  nothing on this machine can hold generated code
 ├── WebError              nobody: a page or search could not be used, the run goes on and says so
 │   └── PageWithoutText   a page shows nothing until a browser has built it
@@ -28,6 +33,7 @@ CODES: Final[dict[str, str]] = {
     "dataset_no_rows": "A file has a header and no rows.",
     "dataset_header_invalid": "A header names a column twice or leaves one without a name.",
     "dataset_row_ragged": "A row has another number of cells than the header.",
+    "dataset_too_large": "A file has more cells than are read at once.",
     "dataset_column_unknown": "A named column is not in the data.",
     "dataset_column_ambiguous": "A column could not be chosen by the rules alone.",
     "dataset_number_unreadable": "A cell of a number column does not hold a number.",
@@ -42,6 +48,8 @@ CODES: Final[dict[str, str]] = {
     "dataset_target_not_positive": "A target is never above zero.",
     "dataset_too_short": "There are too few periods to learn anything.",
     "dataset_merge_conflict": "Several files cannot be merged into one table.",
+    "actuals_none": "A file of actuals has no period after the model's last one.",
+    "actuals_unit": "A file of actuals gives a variable in another unit than the model's data.",
     "mff_invalid": "A file is not a valid MFF table with its sidecar.",
     "mff_changed": "An MFF table is not the one its sidecar was written for.",
     "mff_not_the_models": "An MFF is not the one that the model was fitted on.",
@@ -51,19 +59,31 @@ CODES: Final[dict[str, str]] = {
     "plan_invalid": "A research plan has a field or value that cannot be read.",
     "query_invalid": "A plan or budget cannot be carried out on this model.",
     "query_out_of_reach": "A budget lies outside what the bounds or the data allow.",
+    "query_unclear": "A question cannot be read in full, so it is asked back.",
     "model_not_found": "There is no model folder at this path.",
     "model_damaged": "A file of the model folder is missing or has changed.",
     "model_schema": "A model folder was written by another version of the format.",
     "request_invalid": "The arguments of a workflow cannot be read.",
     "request_too_large": "A request is longer than is taken.",
+    "key_required": "A request has no key, or one that is not known.",
+    "origin_refused": "A page of another site may not call this service.",
+    "host_refused": "The service was asked for under a name that is not its own.",
+    "too_many_requests": "A caller asks more often than is allowed.",
+    "service_busy": "The service works on as many requests as it takes at once.",
+    "service_starting": "The service is still being opened.",
     "address_unknown": "There is no such address or method in the API.",
     "path_forbidden": "A path of a request leads out of the folders it may read.",
+    "project_forbidden": "The key of a request does not open the project that it names.",
     "workflow_id_invalid": "A workflow_id has characters that are not allowed.",
     "run_not_found": "There is no run with this workflow_id.",
-    "run_busy": "Another process is working on this run.",
+    "run_busy": "Another process is working on this run, or is about to.",
+    "run_lost": "Another process has taken this run over.",
+    "run_crashed": "A run ended the process that worked on it again and again.",
     "run_conflict": "The workflow_id belongs to a run with other inputs.",
+    "idempotency_key_reused": "An Idempotency-Key was sent before with another request.",
     "run_state": "The run is not in a state in which this can be done.",
     "run_graph_changed": "The run was started by another version of the workflow.",
+    "lineage_unknown": "Nothing that was kept has this id, path or hash, or no figure is there.",
     "project_invalid": "A project name has characters that are not allowed.",
     "settings_invalid": "A setting has a value that cannot be used.",
     "checkpoint_key": "A checkpoint was written under another CHECKPOINT_KEY, or under none.",
@@ -88,6 +108,7 @@ CODES: Final[dict[str, str]] = {
     "code_missing": "A question needs code, and neither a model nor a person wrote any.",
     "claim_invalid": "A claim does not say what its quote says, or its quote is not in the page.",
     "graph_cyclic": "Causes and effects of a plan run in a circle.",
+    "artifact_not_found": "The run has no artifact with this id.",
     "artifact_damaged": "A stored artifact is missing or has changed.",
     "service_unavailable": "A service that was set cannot be reached.",
     "service_not_supported": "A service was set that this version cannot use yet.",
@@ -159,6 +180,48 @@ class RunError(UserError):
     default_code = "run_state"
 
 
+class RunNotFound(RunError):
+    """There is no such run."""
+
+    default_code = "run_not_found"
+
+    @classmethod
+    def of(cls, workflow_id: str) -> RunNotFound:
+        """The error for the id of no run."""
+        return cls(
+            f"There is no run {workflow_id!r}. `mmm-workflows list` shows the runs that there are."
+        )
+
+
+class RunBusy(RunError):
+    """Somebody works on a run, or is about to."""
+
+    default_code = "run_busy"
+
+    @classmethod
+    def of(cls, workflow_id: str, holder: str) -> RunBusy:
+        """The error for a run that ``holder`` works on."""
+        return cls(
+            f"Run {workflow_id} is being worked on by {holder}. Wait for it, watch it with "
+            f"`mmm-workflows watch {workflow_id}`, cancel it, or stop that process; its end frees "
+            "the run."
+        )
+
+
+class RunLost(RunError):
+    """The right to work on a run went to another; what was written until then stands."""
+
+    default_code = "run_lost"
+
+    @classmethod
+    def of(cls, workflow_id: str) -> RunLost:
+        """The error for a run that was taken over."""
+        return cls(
+            f"Run {workflow_id} was taken over by another process, because this one was not heard "
+            f"of for longer than LEASE_S. Follow it with `mmm-workflows watch {workflow_id}`."
+        )
+
+
 class SettingsError(UserError):
     """A setting has a value that cannot be used."""
 
@@ -171,6 +234,12 @@ class PathForbidden(UserError):
     default_code = "path_forbidden"
 
 
+class ProjectForbidden(UserError):
+    """The key of a request does not open the project that it names."""
+
+    default_code = "project_forbidden"
+
+
 class InvalidReply(MMMError):
     """A language model's reply does not have the shape asked for."""
 
@@ -181,6 +250,10 @@ class ServiceUnavailable(MMMError):
     """A service that was set cannot be reached; trying again later may work."""
 
     default_code = "service_unavailable"
+
+
+class ServiceLost(ServiceUnavailable):
+    """A service went away, and is expected back: a run that needs it waits for some time."""
 
 
 class SandboxUnavailable(ServiceUnavailable):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from mmm_workflows.errors import MMMError
+from mmm_workflows.niceness import give_way
 from mmm_workflows.ports import FitJob, FitProgress
 
 PR_SET_PDEATHSIG: Final = 1
@@ -25,6 +26,7 @@ LOOK_EVERY_S: Final = 0.5
 def main(job_path: str, folder: str, key: str, parent_pid: str) -> int:
     """Run the job; a failure that has a sentence is said on the pipe, any other on stderr."""
     die_with(int(parent_pid))
+    give_way()
     pipe = _take_stdout()
     try:
         job = FitJob.model_validate_json(Path(job_path).read_bytes())

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from mmm_workflows.mmm.knowledge import Edge, Hit, Node, NodeKind, Passage
+from mmm_workflows.mmm.knowledge import Edge, EdgeKind, Hit, Node, NodeKind, Passage, Period
 from mmm_workflows.mmm.pages import Page, SearchHit
 from mmm_workflows.mmm.results import FloatArray
 from mmm_workflows.mmm.spec import ModelSpec
@@ -60,6 +60,92 @@ class Compute(Protocol):
             FitFailed: The fit raised an error (``fit_failed``) or its process ended
                 (``fit_died``); nothing was published.
         """
+        ...
+
+    async def check(self) -> None:
+        """See that fits can be made at this moment.
+
+        Raises:
+            ServiceUnavailable: They cannot, and why.
+        """
+        ...
+
+
+class SharedFile(NamedTuple):
+    """A file of a store that machines share; its name has its parts apart by ``/``."""
+
+    name: str
+    size_bytes: int
+    changed_at: datetime
+
+
+class SharedFiles(Protocol):
+    """Files in a place that several machines reach; every method blocks.
+
+    Each raises ``ServiceUnavailable`` where the place is away, refuses, or is not there.
+    """
+
+    @property
+    def where(self) -> str:
+        """The place, for a reader; without passwords."""
+        ...
+
+    def put(self, name: str, file: Path) -> None:
+        """Keep a copy of a file; under its name it is seen whole or not at all."""
+        ...
+
+    def get(self, name: str, target: Path) -> bool:
+        """Copy a file to a new path of this machine; whether there is one of this name."""
+        ...
+
+    def entries(self, below: str) -> list[SharedFile]:
+        """The files whose names begin with ``below/``, ordered by name."""
+        ...
+
+    def remove(self, below: str) -> None:
+        """Remove the files whose names begin with ``below/``; nothing happens when there are none."""
+        ...
+
+    def sweep(self) -> None:
+        """Remove what writers left behind that died long ago."""
+        ...
+
+
+class Exchange(Protocol):
+    """Carries files and folders between machines that share no folder; every method blocks."""
+
+    @property
+    def where(self) -> str:
+        """The store in between, for a reader; without passwords."""
+        ...
+
+    def part(self, name: str) -> Exchange:
+        """The same store, with every place below ``name``."""
+        ...
+
+    def put(self, place: str, path: Path) -> None:
+        """Lay a file or folder down at a place, in the stead of what lay there under its name."""
+        ...
+
+    def bring(self, place: str, into: Path) -> Path | None:
+        """Copy what lies at a place into a folder; its path there, None where nothing lies."""
+        ...
+
+    def has(self, place: str) -> bool:
+        """Whether something lies at a place."""
+        ...
+
+    @property
+    def store_id(self) -> str:
+        """What tells this store from another one at the same address."""
+        ...
+
+    def gone(self, places: Sequence[str]) -> list[str]:
+        """Those of some places, each ``<project>/<id>``, at which nothing lies any more."""
+        ...
+
+    def remove(self, place: str) -> None:
+        """Remove what lies at a place or below it."""
         ...
 
 
@@ -134,9 +220,41 @@ class Graph(Protocol):
         ...
 
     async def neighbourhood(
-        self, project: str, ids: Sequence[str], *, hops: int = 2, at: datetime | None = None
+        self,
+        project: str,
+        ids: Sequence[str],
+        *,
+        hops: int = 2,
+        at: datetime | None = None,
+        about: Period | None = None,
     ) -> tuple[list[Node], list[Edge]]:
-        """What is reached from some nodes over at most ``hops`` edges that hold at a moment."""
+        """What is reached from some nodes over at most ``hops`` edges.
+
+        Args:
+            project: Of the nodes.
+            ids: Of the nodes.
+            hops: At most so many.
+            at: Edges as known at that moment; None for now.
+            about: Edges whose time in the world meets it; None for all.
+        """
+        ...
+
+    async def edges_near(
+        self,
+        project: str,
+        ids: Sequence[str],
+        *,
+        hops: int = 2,
+        at: datetime | None = None,
+        about: Period | None = None,
+    ) -> list[Edge]:
+        """The edges of a neighbourhood without its nodes, for whoever needs no more."""
+        ...
+
+    async def edges_of_kinds(
+        self, project: str, ids: Sequence[str], kinds: Sequence[EdgeKind], *, at: datetime | None
+    ) -> list[Edge]:
+        """The edges of some kinds at some nodes that were written by a moment, ended ones too."""
         ...
 
     async def everything(self, project: str) -> tuple[list[Node], list[Edge]]:
@@ -178,7 +296,13 @@ class Keywords(Protocol):
         ...
 
     async def search(
-        self, question: str, *, project: str, k: int, until: datetime | None = None
+        self,
+        question: str,
+        *,
+        project: str,
+        k: int,
+        until: datetime | None = None,
+        about: Period | None = None,
     ) -> list[Hit]:
         """The ``k`` passages that share the rarest words with a question, best first."""
         ...

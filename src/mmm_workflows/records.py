@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -10,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = 1
 DEFAULT_PROJECT = "default"
+# What a project, a workflow_id and a key may be called: it can be a part of a path and an address.
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 GENERATED_BY_RULES = "rules"
 # The kind of an artifact that is a model folder: it lies under MODEL_DIR and equal fits share it.
 MODEL = "model"
@@ -99,6 +102,50 @@ class Run(Record):
     updated_at: datetime = Field(default_factory=now)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunView:
+    """Where a run stands, for those who ask how it goes; what is long is not taken apart.
+
+    Attributes:
+        result: The JSON text of its result; None while there is none, and in an outline.
+        error: The JSON text of its error (``ErrorInfo``); None where there is none.
+        memory: Whether what it left behind is kept: ``kept``, ``queued``, or ``delayed: ...`` with
+            why; None while there is nothing to keep.
+    """
+
+    workflow_id: str
+    workflow: str
+    project: str
+    status: RunStatus
+    step: str | None
+    progress: float
+    depth: Depth
+    seed: int
+    created_at: datetime
+    updated_at: datetime
+    result: str | None
+    error: str | None
+    memory: str | None
+
+
+class RunCounts(BaseModel):
+    """How many runs there are in each status, and how many events of all of them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    runs: dict[RunStatus, int]
+    events: int
+
+
+class Backlog(BaseModel):
+    """What memory has yet to write or to forget: how many rows, and since when the oldest waits."""
+
+    model_config = ConfigDict(frozen=True)
+
+    waiting: int = Field(ge=0)
+    oldest_at: datetime | None = None
+
+
 class Event(Record):
     """One progress message; ``seq`` counts from 1 without a gap within a run."""
 
@@ -134,6 +181,20 @@ class Decision(Record):
     evidence: str = ""
     who: Who = Who.RULES
     at: datetime = Field(default_factory=now)
+
+
+class Dependency(BaseModel):
+    """Whether something that the service uses answers; ``why`` says what is wrong otherwise.
+
+    Without one that is not ``needed`` the service does less, and runs are taken all the same.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    ok: bool
+    needed: bool = True
+    why: str | None = None
 
 
 class Finding(BaseModel):

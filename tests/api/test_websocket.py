@@ -55,7 +55,7 @@ async def test_after_leaves_out_what_was_seen(served: str) -> None:
 
 async def test_many_watchers_each_see_every_event_once(served: str) -> None:
     workflow_id = await _start(served)
-    logs = await asyncio.gather(*(_messages(served, workflow_id) for _ in range(10)))
+    logs = await asyncio.gather(*(_messages(served, workflow_id) for _ in range(20)))
     for seen, code in logs:
         assert code == 1000
         assert [m["seq"] for m in seen] == list(range(1, len(logs[0][0]) + 1))
@@ -73,8 +73,21 @@ async def test_a_question_is_followed_on_after_its_answer(served: str) -> None:
     assert rest[-1]["data"]["status"] == "succeeded"
 
 
-async def test_an_unknown_run_is_said_to_be_unknown(served: str) -> None:
-    seen, code = await _messages(served, "nobody")
+@pytest.mark.parametrize("said", ["hello", b"\x00\xff"])
+async def test_what_a_watcher_says_changes_nothing(served: str, said: str | bytes) -> None:
+    workflow_id = await _start(served)
+    async with connect(f"ws://{served}/ws/{workflow_id}") as socket:
+        await socket.send(said)
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                last = json.loads(await asyncio.wait_for(socket.recv(), 30))
+    assert closed.value.rcvd is not None and closed.value.rcvd.code == 1000
+    assert last["data"]["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("name", ["nobody", "%00", "a%00b", "%ff", "x" * 5000, "..%2e"])
+async def test_an_unknown_run_is_said_to_be_unknown(served: str, name: str) -> None:
+    seen, code = await _messages(served, name)
     assert code == 4404
     assert seen[0]["type"] == "error"
     assert seen[0]["data"]["code"] == "run_not_found"

@@ -7,9 +7,7 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -17,9 +15,9 @@ from mmm_workflows.config import Settings
 from mmm_workflows.records import Event
 from mmm_workflows.workflows.runner import open_runner
 
+from .workers import CLI, NEEDS_PROC, REPOSITORY, fit_processes
+
 pytestmark = pytest.mark.slow
-REPOSITORY = Path(__file__).parents[2]
-CLI = [sys.executable, "-c", "from mmm_workflows.cli import main; main()"]
 RUN = [
     "run",
     "What if we increase TV spend by 20%?",
@@ -46,34 +44,19 @@ def _wait_for_sampling(settings: Settings, process: subprocess.Popen[bytes]) -> 
     pytest.fail("no draw within 300 s")
 
 
-def _fit_processes(models: Path) -> list[int]:
-    """Those that fit into this folder: another run may fit beside the test."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (entry / "cmdline").read_bytes()
-            state = (entry / "stat").read_text().rsplit(")", 1)[1].split()[0]
-        except OSError:
-            continue
-        is_fit = b"mmm_workflows.fit_process" in command and str(models).encode() in command
-        if is_fit and state != "Z":
-            found.append(int(entry.name))
-    return found
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+@NEEDS_PROC
 def test_run_resumes_after_its_process_group_is_killed_during_sampling(settings: Settings) -> None:
     process = subprocess.Popen(
         [*CLI, *RUN], cwd=REPOSITORY, start_new_session=True, stdout=subprocess.DEVNULL
     )
     try:
         _wait_for_sampling(settings, process)
-        assert _fit_processes(settings.models), "the fit that is to be killed is not seen"
+        assert fit_processes(settings.models), "the fit that is to be killed is not seen"
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     time.sleep(1)
-    assert _fit_processes(settings.models) == [], "the fit outlived its parent"
+    assert fit_processes(settings.models) == [], "the fit outlived its parent"
 
     killed = {
         part: asyncio.run(_events(settings, f"k1.{part}"))

@@ -67,7 +67,7 @@ request = urllib.request.Request(
     },
 )
 try:
-    with urllib.request.urlopen(request, timeout=10) as reply:
+    with urllib.request.urlopen(request, timeout=60) as reply:
         errors = json.load(reply)["errors"]
 except (OSError, ValueError) as error:
     sys.exit(f"{error}")

@@ -64,7 +64,7 @@ def test_every_workflow_of_the_registry_is_built(name: str) -> None:
 
 
 def test_an_unknown_workflow_is_answered_with_the_names_there_are() -> None:
-    with pytest.raises(MMMError, match="research, eda, modeling, whatif, ask"):
+    with pytest.raises(MMMError, match="research, eda, modeling, whatif, track, ask"):
         registry.find("magic")
 
 

@@ -20,6 +20,7 @@ COMMANDS = [
     "eda",
     "fit",
     "whatif",
+    "track",
     "serve",
     "watch",
     "decide",
@@ -67,8 +68,53 @@ def test_a_run_is_started_listed_followed_resumed_and_deleted() -> None:
     followed = _call("watch", "r1", "--json")
     events = [json.loads(line) for line in followed.stdout.splitlines()]
     assert [e["seq"] for e in events] == list(range(1, len(events) + 1))
-    assert _json("delete", "r1") == {"deleted": 1, "name": "r1"}
+    assert _json("delete", "r1") == {"deleted": 1, "name": "r1", "memory_delayed": None}
     assert _json("list")["runs"] == []
+
+
+def test_memory_follows_a_run_and_a_number_down_and_refuses_what_is_not_there() -> None:
+    _json("research", "Build MMM for beverage brand", "--workflow-id", "r1")
+    found = _json("memory", "lineage", "r1")
+    assert (found["chain"]["kind"], found["chain"]["workflow_id"]) == ("run", "r1")
+    assert found["lines"][0].startswith("run research r1: depth ")
+    shown = " ".join(_call("memory", "lineage", "r1").stdout.split())
+    assert "run research r1: depth" in shown
+    number = _json("memory", "lineage", "r1#/seed")["chain"]
+    assert [below["workflow_id"] for below in number["rests_on"]] == ["r1"]
+    refused = _json("memory", "lineage", "r2", code=2)
+    assert refused["code"] == "lineage_unknown"
+
+
+def test_memory_says_what_was_superseded_and_leaves_it_out_where_asked() -> None:
+    for name in ("r1", "r2"):
+        _json("research", "Build MMM for beverage brand", "--workflow-id", name)
+    asked = ("memory", "search", "beverage brand plan", "--limit", "50")
+    found = _json(*asked)
+    assert found["waiting"] == 0
+    ended = {f["passage"]["workflow_id"]: f["superseded"]["name"] for f in found["found"]
+             if f["superseded"]}  # fmt: skip
+    assert ended == {"r1": "Analysis research r2"}
+    shown = " ".join(_call(*asked).stdout.split())
+    assert "by Analysis research r2: a newer plan of the same category" in shown
+    current = _json(*asked, "--current")
+    assert current["scope"]["current"] and current["found"]
+    assert not any(f["superseded"] for f in current["found"])
+    backwards = _json(*asked, "--from", "2024-02-01", "--to", "2024-01-31", code=2)
+    assert backwards["code"] == "request_invalid"
+
+
+def test_memory_takes_what_is_queued_when_it_is_asked_and_lists_what_was_forgotten() -> None:
+    _json("research", "Build MMM for beverage brand", "--workflow-id", "r1", "--project", "brand")
+    assert [r["memory"] for r in _json("list")["runs"]] == ["queued"]
+    assert _json("memory", "search", "beverage", "--project", "brand")["found"]
+    assert [r["memory"] for r in _json("list")["runs"]] == ["kept"]
+    repaired = _json("memory", "repair", "--project", "brand")
+    assert (repaired["linked"], repaired["indexed"], repaired["without_node"]) == (0, 0, [])
+    assert _json("memory", "forgotten") == {"projects": []}
+    assert _json("delete", "brand")["memory_delayed"] is None
+    (left,) = _json("memory", "forgotten")["projects"]
+    assert (left["project"], left["runs"], left["reason"]) == ("brand", 1, None)
+    assert "brand: 1 runs, forgotten 20" in _call("memory", "forgotten").stdout
 
 
 def test_a_question_is_exit_code_2_and_answered_by_decide() -> None:
@@ -116,12 +162,12 @@ def test_an_error_for_people_is_one_sentence_without_a_traceback() -> None:
     assert "Traceback" not in result.output
 
 
-def test_a_service_that_is_set_but_not_supported_is_the_operators_failure(
+def test_a_service_that_is_set_but_does_not_answer_is_the_operators_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("REDIS_URL", "redis://localhost:6379")
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
     said = _json("research", "Build MMM", code=1)
-    assert said["code"] == "service_not_supported"
+    assert said["code"] == "service_unavailable"
     assert "REDIS_URL" in said["message"]
 
 

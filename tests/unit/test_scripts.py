@@ -10,6 +10,9 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 
 
+READY = [["ready", name] for name in ("records", "checkpoints", "graph", "vectors")]
+
+
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments], capture_output=True, text=True, timeout=120, cwd=REPOSITORY
@@ -24,6 +27,7 @@ def test_init_db_makes_the_database_and_may_be_repeated(own_environment: Path) -
     for _ in range(2):
         done = _run("scripts/init_db.py")
         assert done.returncode == 0, done.stderr
+        assert [line.split(": ")[:2] for line in done.stdout.splitlines()] == READY
     assert (own_environment / "runs.db").stat().st_mode & 0o777 == 0o600
 
 
@@ -39,14 +43,16 @@ def test_doctor_masks_secrets_and_names_the_folders(own_environment: Path) -> No
             "HOME": str(own_environment),
             "MMM_HOME": str(own_environment),
             "NEO4J_PASSWORD": "hunter2",
-            "REDIS_URL": "redis://:hunter2@localhost",
+            "NEO4J_URI": "bolt://me:hunter2@127.0.0.1:1",
+            "REDIS_URL": "redis://:hunter2@127.0.0.1:1",
         },
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert "hunter2" not in done.stdout
     assert str(own_environment) in report["folders"]["MMM_HOME"]
-    assert report["services"]["REDIS_URL"].startswith("set, but")
+    assert report["services"]["NEO4J_URI"] == "set to bolt://***@127.0.0.1:1"
+    assert report["services"]["REDIS_URL"].startswith("The Redis at 127.0.0.1:1")
 
 
 def test_without_a_terminal_nothing_but_the_result_is_on_standard_output() -> None:

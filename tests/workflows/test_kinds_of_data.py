@@ -122,4 +122,4 @@ async def test_a_pipeline_that_must_ask_waits_and_goes_on_with_the_answer(
         assert done["status"] == "succeeded"
         assert done["whatif"]["scenario_results"][0]["outcome"]["delta"]["mean"] > 0
         assert (await runner.resume("p1")) == done
-        assert await runner.delete("p1") == 5
+        assert (await runner.delete("p1")).runs == 5

@@ -165,6 +165,17 @@ async def test_a_second_run_of_the_category_proposes_from_the_first_and_says_so(
     assert [c["name"] for c in other["research_plan"]["channels"]] != ["Radio", "Print"]
 
 
+async def test_a_plan_that_another_version_stored_is_left_out_by_name(settings: Settings) -> None:
+    async with open_runner(settings) as runner:
+        await start(runner, "good", replay=None)
+        old = await start(runner, "old", replay=None)
+        await runner.services.runs.update("old", result={**old, "research_plan": {"unknown": 1}})
+        result = await start(runner, "new", replay=None)
+    assert result["earlier_runs"] == ["good"]
+    [told] = [d for d in result["decisions"] if "another version" in d["reason"]]
+    assert "nothing is taken from old" in told["reason"]
+
+
 @pytest.mark.slow
 async def test_a_prior_that_was_accepted_is_taken_by_the_model_under_its_claims(
     settings: Settings,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 
 import pytest
 
 from mmm_workflows.config import Settings
-from mmm_workflows.errors import MMMError, RunError
+from mmm_workflows.errors import MMMError, RunError, UserError
 from mmm_workflows.records import Depth, Event, RunStatus
 from mmm_workflows.workflows.contracts import EdaRequest, ResearchRequest
 from mmm_workflows.workflows.runner import Runner, open_runner
@@ -111,7 +113,7 @@ async def test_only_a_waiting_run_takes_an_answer(runner: Runner) -> None:
 
 async def test_a_second_executor_of_a_run_is_refused(runner: Runner) -> None:
     await runner.submit("research", QUESTION, workflow_id="r1")
-    async with runner.services.locks.acquire("r1"):
+    async with runner.services.claims.hold("r1"):
         with pytest.raises(RunError) as caught:
             await runner.execute("r1")
     assert caught.value.code == "run_busy"
@@ -159,14 +161,14 @@ async def test_a_deleted_run_leaves_no_record_and_no_artifact(runner: Runner) ->
     await runner.start("research", QUESTION, workflow_id="r1")
     other = await runner.start("research", QUESTION, workflow_id="r2")
     paths = [runner.services.artifacts.root]
-    assert await runner.delete("r1") == 1
+    assert (await runner.delete("r1")).runs == 1
     with pytest.raises(RunError):
         await runner.get("r1")
     # Equal content is stored once, so the other run's artifacts must still be there.
     for artifact in other["artifacts"]:
         await runner.services.artifacts.verify((await runner.services.runs.artifacts("r2"))[0])
         assert artifact["path"]
-    assert await runner.delete("r2") == 1
+    assert (await runner.delete("r2")).runs == 1
     left = [p for root in paths for p in root.rglob("*") if p.is_file()]
     assert left == []
 
@@ -174,7 +176,7 @@ async def test_a_deleted_run_leaves_no_record_and_no_artifact(runner: Runner) ->
 async def test_a_deleted_project_takes_its_runs_and_folders_along(runner: Runner) -> None:
     await runner.start("research", QUESTION, workflow_id="r1", project="brand")
     await runner.start("research", QUESTION, workflow_id="r2", project="other")
-    assert await runner.delete("brand") == 1
+    assert (await runner.delete("brand")).runs == 1
     assert not (runner.services.artifacts.root / "brand").exists()
     assert (await runner.get("r2")).project == "other"
 
@@ -182,12 +184,12 @@ async def test_a_deleted_project_takes_its_runs_and_folders_along(runner: Runner
 async def test_a_project_with_a_busy_run_is_refused_whole(runner: Runner) -> None:
     for name in ("r1", "r2", "r3"):
         await runner.start("research", QUESTION, workflow_id=name, project="brand")
-    async with runner.services.locks.acquire("r1"):
+    async with runner.services.claims.hold("r1"):
         with pytest.raises(RunError) as caught:
             await runner.delete("brand")
     assert caught.value.code == "run_busy"
     assert {r.workflow_id for r in await runner.list(project="brand")} == {"r1", "r2", "r3"}
-    assert await runner.delete("brand") == 3
+    assert (await runner.delete("brand")).runs == 3
 
 
 async def test_a_watcher_sees_every_event_once_and_then_stops(runner: Runner) -> None:
@@ -211,3 +213,57 @@ async def test_services_are_shared_and_closed_by_the_last_user(settings: Setting
         assert outer.services is inner.services
     async with open_runner(settings) as fresh:
         assert fresh.services is not outer.services
+
+
+async def test_a_run_that_was_killed_before_its_first_step_was_noted_begins_again(
+    settings: Settings,
+) -> None:
+    def fail(event: Event) -> None:
+        if event.step is not None:
+            raise UserError("the process dies here")
+
+    async with open_runner(settings) as runner:
+        with pytest.raises(UserError):
+            await runner.start("research", QUESTION, workflow_id="r1", on_event=fail)
+    with closing(sqlite3.connect(settings.home / "checkpoints.db")) as kept, kept:
+        first = "SELECT min(checkpoint_id) FROM checkpoints"
+        kept.execute(f"DELETE FROM checkpoints WHERE checkpoint_id > ({first})")
+    async with open_runner(settings) as runner:
+        assert (await runner.resume("r1"))["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("kept_checkpoints", [1, 2, 3, 4])
+async def test_a_run_that_was_killed_between_a_step_and_its_checkpoint_goes_on(
+    settings: Settings, kept_checkpoints: int
+) -> None:
+    def fail(event: Event) -> None:
+        if event.step == "finalize":
+            raise UserError("the process dies here")
+
+    async with open_runner(settings) as runner:
+        with pytest.raises(UserError):
+            await runner.start("research", QUESTION, workflow_id="r1", on_event=fail)
+        before = len(await runner.events("r1"))
+    with closing(sqlite3.connect(settings.home / "checkpoints.db")) as kept, kept:
+        ids = "SELECT DISTINCT checkpoint_id FROM checkpoints ORDER BY 1 LIMIT ?"
+        named = [row[0] for row in kept.execute(ids, (kept_checkpoints,))]
+        assert len(named) == kept_checkpoints
+        # What the step after the last of these had written stays beside it.
+        kept.execute("DELETE FROM checkpoints WHERE checkpoint_id > ?", (named[-1],))
+        assert kept.execute("SELECT 1 FROM writes WHERE checkpoint_id = ?", named[-1:]).fetchone()
+    async with open_runner(settings) as runner:
+        assert (await runner.resume("r1"))["status"] == "succeeded"
+        again = {event.step for event in await runner.events("r1", after=before)}
+    # It goes on after what was written, and does not begin again.
+    assert ("initialize" in again) is (kept_checkpoints == 1)
+
+
+async def test_a_request_that_was_stored_before_it_had_a_field_is_the_same_request(
+    settings: Settings,
+) -> None:
+    async with open_runner(settings) as runner:
+        first = await runner.start("research", QUESTION, workflow_id="r1")
+    with closing(sqlite3.connect(settings.home / "runs.db")) as kept, kept:
+        kept.execute("UPDATE runs SET request = json_remove(request, '$.start_from')")
+    async with open_runner(settings) as runner:
+        assert await runner.start("research", QUESTION, workflow_id="r1") == first

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from model_folders import make_model_folder
 
 from mmm_workflows.config import Settings
 from mmm_workflows.errors import MMMError
@@ -29,11 +30,6 @@ from mmm_workflows.mmm.model_files import (
     DRAWS,
     FILES,
     MANIFEST,
-    POSTERIOR,
-    RESULTS,
-    SPEC,
-    write_draws,
-    write_manifest,
 )
 from mmm_workflows.mmm.results import (
     Diagnostics,
@@ -154,7 +150,6 @@ def make_model(
     """The files that a fit leaves, with draws made by hand."""
     mff = write_data(folder / "data")
     model = folder / "model"
-    model.mkdir()
     spec = ModelSpec(
         target="Revenue",
         target_unit="EUR",
@@ -167,19 +162,8 @@ def make_model(
         margin=margin,
     )
     draws = make_draws(mff, margin)
-    (model / SPEC).write_text(spec.model_dump_json(), encoding="utf-8")
-    (model / RESULTS).write_text(make_results(verdict).model_dump_json(), encoding="utf-8")
-    write_draws(model / DRAWS, draws)
-    (model / POSTERIOR).write_bytes(b"What-If never opens the posterior.")
-    write_manifest(
-        model,
-        project="default",
-        key="made-by-hand",
-        mff_sha256=read_mff(mff).sidecar.mff_sha256,
-        seed=42,
-        depth=Depth.STANDARD,
-        versions={},
-    )
+    sha256 = read_mff(mff).sidecar.mff_sha256
+    make_model_folder(model, spec, make_results(verdict), draws, mff_sha256=sha256)
     return Fitted(mff, model, draws)
 
 

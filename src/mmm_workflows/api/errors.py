@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -10,11 +11,14 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from structlog.contextvars import get_contextvars
 
+from mmm_workflows.api.headers import HEADERS, REQUEST_ID
 from mmm_workflows.errors import (
     CODES,
     MMMError,
     PathForbidden,
+    ProjectForbidden,
     RunError,
     ServiceUnavailable,
     UserError,
@@ -23,14 +27,28 @@ from mmm_workflows.records import Json
 
 MEDIA_TYPE: Final = "application/problem+json"
 # The first class that fits decides; a code of its own comes before the class.
-STATUS_OF_CODE: Final = {"run_not_found": 404, "workflow_id_invalid": 422, "project_invalid": 422}
+STATUS_OF_CODE: Final = {
+    "run_not_found": 404,
+    "artifact_not_found": 404,
+    "model_not_found": 404,
+    "artifact_damaged": 409,
+    "model_damaged": 409,
+    "workflow_id_invalid": 422,
+    "project_invalid": 422,
+}
+RETRY_AFTER_S: Final = {"service_starting": "2"}
 STATUS_OF_CLASS: Final = (
     (PathForbidden, 403),
+    (ProjectForbidden, 403),
     (RunError, 409),
     (UserError, 422),
     (ServiceUnavailable, 503),
 )
 CODE_OF_STATUS: Final = {404: "address_unknown", 405: "address_unknown", 413: "request_too_large"}
+
+# A request of a megabyte can be wrong in a hundred thousand places.
+FIELDS_TOLD: Final = 20
+WHERE_LENGTH: Final = 200
 
 logger = logging.getLogger(__name__)
 
@@ -62,23 +80,40 @@ def problem(status: int, code: str, detail: str, **more: object) -> Json:
     }
 
 
-def _answer(status: int, code: str, detail: str, **more: object) -> JSONResponse:
-    return JSONResponse(problem(status, code, detail, **more), status, media_type=MEDIA_TYPE)
+def answer(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    **more: object,
+) -> JSONResponse:
+    """An error as it is sent."""
+    body = problem(status, code, detail, **more)
+    return JSONResponse(body, status, headers=headers, media_type=MEDIA_TYPE)
 
 
 async def _ours(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, MMMError)
-    return _answer(status_of(error), error.code, error.message)
+    wait = RETRY_AFTER_S.get(error.code)
+    headers = {} if wait is None else {"retry-after": wait}
+    return answer(status_of(error), error.code, error.message, headers=headers)
 
 
 async def _unreadable(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
+    found = error.errors()
     fields = [
-        {"where": ".".join(str(part) for part in found["loc"]), "message": found["msg"]}
-        for found in error.errors()
+        {
+            "where": ".".join(str(part) for part in each["loc"])[:WHERE_LENGTH],
+            "message": each["msg"],
+        }
+        for each in found[:FIELDS_TOLD]
     ]
     told = "; ".join(f"{field['where']}: {field['message']}" for field in fields)
-    return _answer(422, "request_invalid", f"The request cannot be read. {told}.", fields=fields)
+    if len(found) > FIELDS_TOLD:
+        told += f"; and {len(found) - FIELDS_TOLD} more"
+    return answer(422, "request_invalid", f"The request cannot be read. {told}.", fields=fields)
 
 
 async def _of_http(request: Request, error: Exception) -> JSONResponse:
@@ -90,9 +125,22 @@ async def _of_http(request: Request, error: Exception) -> JSONResponse:
             f"{request.method} {request.url.path}: {HTTPStatus(error.status_code).phrase}. "
             "/docs lists what there is."
         )
-    return _answer(error.status_code, code, detail)
+    return answer(error.status_code, code, detail, headers=_headers(request, error))
+
+
+def _headers(request: Request, error: HTTPException) -> Mapping[str, str] | None:
+    methods = request.app.openapi()["paths"].get(getattr(request.scope.get("route"), "path", None))
+    if error.status_code != 405 or methods is None:
+        return error.headers
+    # Starlette knows those of the first route of an address alone.
+    return {"allow": ", ".join(sorted(method.upper() for method in methods))}
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     logger.error("%s %s failed on our side", request.method, request.url.path, exc_info=error)
-    return _answer(500, "internal", "Something went wrong on our side; the log has the details.")
+    # It is given outside of every layer of ours.
+    told = {REQUEST_ID: str(get_contextvars().get("request_id", ""))}
+    return answer(
+        500, "internal", "Something went wrong on our side; the log has the details.",
+        headers={**HEADERS, **told},
+    )  # fmt: skip

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import xarray as xr
 
 from mmm_workflows.bayes.build import size_name
 from mmm_workflows.bayes.inputs import SEASON, Inputs, free_name
+from mmm_workflows.mmm.baseline import Baseline, fourier_waves
 from mmm_workflows.mmm.draws import Draws
 from mmm_workflows.mmm.response import adstock_weights, carry_over, saturate
 from mmm_workflows.mmm.results import FloatArray
-from mmm_workflows.mmm.spec import Adstock, ModelSpec
-
-DAYS_PER_YEAR: Final = 365.25
+from mmm_workflows.mmm.spec import Adstock, Likelihood, ModelSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +75,23 @@ def media_draws(
     )
 
 
+def baseline_draws(
+    idata: xr.DataTree, inputs: Inputs, spec: ModelSpec, controls: FloatArray
+) -> Baseline:
+    """What a forecast needs of the fit beside the media response; ``controls`` as in the file."""
+    student = spec.likelihood is Likelihood.STUDENT_T
+    count = flat(idata, "intercept_contribution").shape[0]
+    return Baseline(
+        intercept=flat(idata, "intercept_contribution"),
+        drivers=flat(idata, "gamma_control"),
+        waves=flat(idata, "gamma_fourier") if spec.yearly_seasonality else np.empty((count, 0)),
+        sigma=flat(idata, "y_sigma"),
+        nu=flat(idata, "y_nu") if student else None,
+        target=inputs.target,
+        controls=controls,
+    )
+
+
 def felt_spend(draws: Draws, channel: int) -> FloatArray:
     """A channel's scaled spend after carry-over, ``(S, T)``."""
     theta = None if draws.theta is None else draws.theta[:, channel]
@@ -114,14 +129,7 @@ def _drivers(
         part = scale * coefficients[:, [k]] * inputs.drivers[:, k]
         parts[name] = parts[name] + part if name in parts else part
     if spec.yearly_seasonality:
-        waves = fourier_waves(inputs, spec.yearly_seasonality)
+        waves = fourier_waves(inputs.dates, spec.yearly_seasonality)
         label = free_name(SEASON, (*parts, *inputs.channel_names))
         parts[label] = scale * flat(idata, "gamma_fourier") @ waves.T
     return parts
-
-
-def fourier_waves(inputs: Inputs, order: int) -> FloatArray:
-    """The columns of PyMC-Marketing's yearly seasonality: sines, then cosines, ``(T, 2 order)``."""
-    angle = 2 * np.pi * inputs.dates.day_of_year.to_numpy()[:, None] / DAYS_PER_YEAR
-    waves = np.arange(1, order + 1)
-    return np.hstack([np.sin(angle * waves), np.cos(angle * waves)])

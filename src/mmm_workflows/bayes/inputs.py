@@ -11,6 +11,7 @@ import pandas as pd
 
 from mmm_workflows.bayes.checked import refuse_holes, refuse_negative
 from mmm_workflows.errors import SpecError
+from mmm_workflows.mmm.baseline import trend_columns, weekday_columns
 from mmm_workflows.mmm.dataset import Dataset
 from mmm_workflows.mmm.results import FloatArray
 from mmm_workflows.mmm.spec import ModelSpec
@@ -140,30 +141,6 @@ def _weekdays(frame: pd.DataFrame) -> _Drivers:
     values = weekday_columns(pd.DatetimeIndex(frame.index))
     names = tuple(f"{WEEKDAY}_{day}" for day in range(1, 7))
     return _Drivers(WEEKDAY, names, values, np.full(6, WEEKDAY_SD))
-
-
-def weekday_columns(dates: pd.DatetimeIndex) -> FloatArray:
-    """Six columns whose combinations give each day of the week a level of its own.
-
-    Returns:
-        Shape ``(T, 6)``: 1 on the column's day, -1 on Sundays, else 0, so that the levels of a
-        week add up to nothing and the baseline stays what an average day brings.
-    """
-    day = dates.day_of_week.to_numpy()[:, None]
-    return np.asarray(np.where(day == 6, -1.0, day == np.arange(6)), dtype=np.float64)
-
-
-def trend_columns(periods: int, knots: int) -> FloatArray:
-    """A line and its bends, each standardised, so that they have the same prior anywhere.
-
-    Returns:
-        Shape ``(periods, 1 + knots)``: the line, then one hinge per knot, evenly spaced.
-    """
-    time = np.linspace(0.0, 1.0, periods)
-    bends = [np.maximum(time - k / (knots + 1), 0.0) for k in range(1, knots + 1)]
-    columns = np.column_stack([time, *bends])
-    centred = columns - columns.mean(axis=0)
-    return np.asarray(centred / columns.std(axis=0), dtype=np.float64)
 
 
 def storable(names: Sequence[str]) -> tuple[str, ...]:

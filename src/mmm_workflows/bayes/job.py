@@ -13,7 +13,12 @@ from pymc_marketing.mmm import MMM
 
 from mmm_workflows.bayes.attribute import channel_results, driver_results
 from mmm_workflows.bayes.build import build
-from mmm_workflows.bayes.decompose import Decomposition, decompose, media_draws
+from mmm_workflows.bayes.decompose import (
+    Decomposition,
+    baseline_draws,
+    decompose,
+    media_draws,
+)
 from mmm_workflows.bayes.diagnose import (
     baseline_check,
     diagnose,
@@ -26,13 +31,15 @@ from mmm_workflows.bayes.information import information
 from mmm_workflows.bayes.inputs import Inputs, make_inputs
 from mmm_workflows.bayes.predict import forecast, hold_out
 from mmm_workflows.errors import DatasetError
-from mmm_workflows.mmm.dataset import read_mff
+from mmm_workflows.mmm.dataset import Dataset, read_mff
 from mmm_workflows.mmm.draws import Draws
 from mmm_workflows.mmm.model_files import (
+    BASELINE,
     DRAWS,
     POSTERIOR,
     RESULTS,
     SPEC,
+    write_baseline,
     write_draws,
     write_manifest,
 )
@@ -85,6 +92,8 @@ def run(job: FitJob, folder: Path, key: str, emit: Emit) -> None:
     (folder / SPEC).write_text(job.spec.model_dump_json(indent=2), encoding="utf-8")
     (folder / RESULTS).write_text(results.model_dump_json(indent=2), encoding="utf-8")
     write_draws(folder / DRAWS, draws)
+    controls = _controls(dataset, job.spec)
+    write_baseline(folder / BASELINE, baseline_draws(idata, inputs, job.spec, controls))
     save_posterior(mmm, folder / POSTERIOR)
     write_manifest(
         folder,
@@ -95,6 +104,12 @@ def run(job: FitJob, folder: Path, key: str, emit: Emit) -> None:
         depth=job.depth,
         versions={name: version(name) for name in PACKAGES},
     )
+
+
+def _controls(dataset: Dataset, spec: ModelSpec) -> FloatArray:
+    frame = dataset.national().loc[str(spec.start) : str(spec.end)]
+    values: FloatArray = frame[[c.name for c in spec.controls]].to_numpy(np.float64)
+    return values
 
 
 def save_posterior(mmm: MMM, path: Path) -> None:

@@ -11,6 +11,7 @@ from mmm_workflows.bayes.build import build
 from mmm_workflows.bayes.decompose import decompose, flat
 from mmm_workflows.bayes.fit import Emit, sample
 from mmm_workflows.bayes.inputs import Inputs
+from mmm_workflows.mmm.forecast import scatter
 from mmm_workflows.mmm.results import HDI_PROB, FloatArray, HoldoutFit, Window, hdi
 from mmm_workflows.mmm.seeds import child_seed
 from mmm_workflows.mmm.spec import PERIODS_PER_YEAR, Likelihood, ModelSpec, SamplerSpec
@@ -45,13 +46,9 @@ def forecast(
 
     ``scale`` is the target's scale in the fit.
     """
-    random = np.random.default_rng(seed)
-    sigma = scale * flat(idata, "y_sigma")[:, None]
-    if spec.likelihood is Likelihood.STUDENT_T:
-        noise = random.standard_t(flat(idata, "y_nu")[:, None], size=mean.shape)
-    else:
-        noise = random.standard_normal(mean.shape)
-    return Forecast(mean, mean + sigma * noise)
+    sigma = scale * flat(idata, "y_sigma")
+    nu = flat(idata, "y_nu") if spec.likelihood is Likelihood.STUDENT_T else None
+    return Forecast(mean, scatter(mean, sigma, nu, seed=seed))
 
 
 def holdout_periods(spec: ModelSpec, periods: int) -> int:

@@ -23,6 +23,8 @@ from mmm_workflows.cli.options import (
     Margin,
     Project,
     Seed,
+    StartFrom,
+    StartName,
     Target,
     TargetUnit,
     WorkflowId,
@@ -101,6 +103,7 @@ def run(
     target_unit: TargetUnit = None,
     currency: Currency = None,
     margin: Margin = None,
+    start_from: StartFrom = StartName.EARLIER,
     workflow_id: WorkflowId = None,
     project: Project = DEFAULT_PROJECT,
     seed: Seed = DEFAULT_SEED,
@@ -114,6 +117,7 @@ def run(
             "query": goal or question,
             "user_query": question,
             "margin": margin,
+            "start_from": start_from,
             **_data(data, target, channels, controls, date, geo, target_unit, currency),
         },
         workflow_id=workflow_id, project=project, seed=seed, depth=depth, as_json=as_json,
@@ -128,6 +132,7 @@ def research(
     replay: Annotated[
         Path | None, typer.Option(help="folder of recorded searches and pages to read instead")
     ] = None,
+    start_from: StartFrom = StartName.EARLIER,
     workflow_id: WorkflowId = None,
     project: Project = DEFAULT_PROJECT,
     seed: Seed = DEFAULT_SEED,
@@ -142,6 +147,7 @@ def research(
             "review": review,
             "web_search": None if web is None else ("on" if web else "off"),
             "replay": None if replay is None else str(replay.absolute()),
+            "start_from": start_from,
         },
         workflow_id=workflow_id, project=project, seed=seed, depth=depth, as_json=as_json,
     )  # fmt: skip
@@ -157,6 +163,7 @@ def eda(
     geo: GeoColumn = None,
     target_unit: TargetUnit = None,
     currency: Currency = None,
+    start_from: StartFrom = StartName.EARLIER,
     workflow_id: WorkflowId = None,
     project: Project = DEFAULT_PROJECT,
     seed: Seed = DEFAULT_SEED,
@@ -166,7 +173,10 @@ def eda(
     """Check files and turn them into MFF."""
     _start(
         "eda",
-        lambda: _data(data, target, channels, controls, date, geo, target_unit, currency),
+        lambda: {
+            "start_from": start_from,
+            **_data(data, target, channels, controls, date, geo, target_unit, currency),
+        },
         workflow_id=workflow_id, project=project, seed=seed, depth=depth, as_json=as_json,
     )  # fmt: skip
 
@@ -177,6 +187,7 @@ def fit(
     plan: Annotated[Path | None, typer.Option(help="research plan, a JSON file")] = None,
     transformations: Annotated[Path | None, typer.Option(help="a JSON file")] = None,
     margin: Margin = None,
+    start_from: StartFrom = StartName.EARLIER,
     workflow_id: WorkflowId = None,
     project: Project = DEFAULT_PROJECT,
     seed: Seed = DEFAULT_SEED,
@@ -191,9 +202,22 @@ def fit(
             "research_plan": _json_file(plan),
             "feature_transformations": _json_file(transformations),
             "margin": margin,
+            "start_from": start_from,
         },
         workflow_id=workflow_id, project=project, seed=seed, depth=depth, as_json=as_json,
     )  # fmt: skip
+
+
+@app.command()
+def batch(
+    file: Annotated[Path, typer.Argument(help="YAML file of brands or markets")],
+    at_once: Annotated[int, typer.Option(min=1, help="brands worked on at the same time")] = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Fit many brands and print one table; a second call goes on where it stopped."""
+    from mmm_workflows.cli.batch import fit_all
+
+    fit_all(file, at_once=at_once, as_json=as_json)
 
 
 @app.command()
@@ -216,6 +240,34 @@ def whatif(
             "mff_data_path": str(mff.absolute()),
         },
         workflow_id=workflow_id, project=project, seed=seed, depth=depth, as_json=as_json,
+    )  # fmt: skip
+
+
+@app.command()
+def track(
+    actuals: Annotated[Path, typer.Option(help="newer version of the data: a CSV file or MFF")],
+    model: Annotated[
+        Path | None,
+        typer.Option("--model-artifact-path", help="model folder; unset: the project's newest"),
+    ] = None,
+    date: DateColumn = None,
+    geo: GeoColumn = None,
+    workflow_id: WorkflowId = None,
+    project: Project = DEFAULT_PROJECT,
+    seed: Seed = DEFAULT_SEED,
+    as_json: AsJson = False,
+) -> None:
+    """Score forecasts and plans against what really came."""
+    _start(
+        "track",
+        lambda: {
+            "actuals": str(actuals.absolute()),
+            "model_artifact_path": None if model is None else str(model.absolute()),
+            "date_column": date,
+            "geography_column": geo,
+        },
+        workflow_id=workflow_id, project=project, seed=seed, depth=DepthName.STANDARD,
+        as_json=as_json,
     )  # fmt: skip
 
 
@@ -295,33 +347,77 @@ def delete(
     """Remove a run, or a project with all its runs, data and models."""
 
     async def work(runner: Runner, on_event: Callable[[Event], None]) -> Json:
-        return {"deleted": await runner.delete(name), "name": name}
+        from mmm_workflows.cli.follow import delete_named
 
-    run_command(
-        work, as_json=as_json, show=lambda r: screen.print(f"{r['deleted']} runs of {name} removed")
-    )
+        return await delete_named(runner, name)
+
+    def show(done: Json) -> None:
+        screen.print(f"{done['deleted']} runs of {name} removed")
+        if done["memory_delayed"] is not None:
+            screen.print(f"memory delayed: {done['memory_delayed']}", markup=False)
+
+    run_command(work, as_json=as_json, show=show)
 
 
 @app.command(name="init-db")
 def init_db(as_json: AsJson = False) -> None:
-    """Create or migrate the run database; safe to repeat."""
+    """Make or migrate every store that is set; safe to repeat."""
+    from mmm_workflows.workflows.runner import prepare
 
     async def work(runner: Runner, on_event: Callable[[Event], None]) -> Json:
-        return {"database": runner.services.database, "ready": True}
+        stores = await prepare(lambda name, place: None)
+        return {"database": runner.services.database, "stores": stores, "ready": True}
 
-    run_command(
-        work, as_json=as_json, show=lambda r: screen.print(f"ready: {r['database']}", markup=False)
-    )
+    def show(result: Json) -> None:
+        for name, place in result["stores"].items():
+            screen.print(f"ready: {name}: {place}", markup=False, highlight=False, soft_wrap=True)
+
+    run_command(work, as_json=as_json, show=show)
 
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="port on this machine")] = 8000,
+    host: Annotated[str, typer.Option(help="address; beyond this machine with API_KEYS")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=1, max=65535, help="port of the address")] = 8000,
 ) -> None:
-    """Serve REST and WebSocket on this machine alone; /docs lists them."""
+    """Serve REST and WebSocket; /docs lists them."""
+    from mmm_workflows.cli.serve import refuse_missing_collector, refuse_open_door
     from mmm_workflows.cli.serve import serve as serve_on
 
-    serve_on(port)
+    guarded(lambda: refuse_open_door(host), as_json=False)
+    guarded(refuse_missing_collector, as_json=False)
+    serve_on(host, port)
+
+
+@app.command()
+def new_key(
+    name: Annotated[str, typer.Argument(help="whose key it is")],
+    project: Annotated[
+        list[str] | None, typer.Option(help="opens this project alone; may be given several times")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key for the API, shown once; API_KEYS holds its hash."""
+    from mmm_workflows.cli.serve import new_key as make
+
+    made = guarded(lambda: make(name, project or []), as_json=as_json)
+    if as_json:
+        print_json(made)
+    else:
+        screen.print(f"key, shown once: {made['key']}", markup=False, highlight=False)
+        screen.print(f"for API_KEYS:    {made['entry']}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def worker(
+    at_once: Annotated[int, typer.Option(min=1, help="runs at a time")] = 2,
+) -> None:
+    """Work on the runs that the API has queued, beside it or on another machine."""
+    from mmm_workflows.cli.worker import work
+
+    guarded(lambda: asyncio.run(work(at_once)), as_json=False)
 
 
 @app.command()

@@ -29,7 +29,7 @@ async def run_demo(runner: Runner, on_event: Callable[[Event], None]) -> Json:
     from mmm_workflows.workflows.front import read_request
 
     try:
-        await runner.delete(PROJECT)
+        await runner.delete_project(PROJECT)
     except RunError as error:
         if error.code != "run_not_found":
             raise

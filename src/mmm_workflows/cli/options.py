@@ -18,6 +18,13 @@ class DepthName(StrEnum):
     FULL = "full"
 
 
+class StartName(StrEnum):
+    """What the choices of a run start from; the same names as the request takes."""
+
+    EARLIER = "earlier"
+    RULES = "rules"
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON and nothing else")]
 WorkflowId = Annotated[
     str | None, typer.Option("--workflow-id", help="name the run, or go on with the one so named")
@@ -41,6 +48,12 @@ TargetUnit = Annotated[
 Currency = Annotated[str | None, typer.Option("--currency", help="currency of the spend, as EUR")]
 Margin = Annotated[
     float | None, typer.Option("--margin", help="profit per unit of revenue, 0 to 1, for ROI")
+]
+StartFrom = Annotated[
+    StartName,
+    typer.Option(
+        "--start-from", help="what the project's earlier runs decided, or the rules alone"
+    ),
 ]
 
 

@@ -1,18 +1,84 @@
-"""The API on this machine: without keys it listens on loopback and nowhere else."""
+"""The API, by ``mmm-workflows serve``: on this machine, or elsewhere behind keys."""
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Final
 
-LOOPBACK: Final = "127.0.0.1"
+from mmm_workflows.config import read_settings
+from mmm_workflows.errors import SettingsError
+from mmm_workflows.keys import make_key, read_keys
+from mmm_workflows.records import Json
+
 # Longer than a fit needs to be ended, shorter than a person's patience.
 GRACE_S: Final = 5
+# Longer than a load balancer keeps a connection (60 s): the side that asks must close it first, or
+# its next request meets a closed one.
+KEEP_ALIVE_S: Final = 65
+# Watchers have nothing to say.
+SOCKET_MESSAGE_BYTES: Final = 1 << 12
 
 
-def serve(port: int) -> None:
+def serve(host: str, port: int) -> None:
     """Serve until interrupted."""
     import uvicorn
 
+    from mmm_workflows import logs
+
+    settings = read_settings()
+    logs.configure(settings.log_level, settings.log_format, secrets=settings.secrets())
     uvicorn.run(
-        "mmm_workflows.api.main:app", host=LOOPBACK, port=port, timeout_graceful_shutdown=GRACE_S
-    )
+        "mmm_workflows.api.main:app", host=host, port=port, timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=KEEP_ALIVE_S, log_config=None, access_log=False,
+        ws_max_size=SOCKET_MESSAGE_BYTES,
+        # Each socket would keep 200 kB to squeeze messages of 300 bytes.
+        ws_per_message_deflate=False,
+        # Unset, uvicorn would believe all on this machine, who are callers as well.
+        proxy_headers=bool(settings.forwarded_allow_ips),
+        forwarded_allow_ips=settings.forwarded_allow_ips,
+    )  # fmt: skip
+
+
+def refuse_open_door(host: str) -> None:
+    """Refuse to listen beyond this machine without a key.
+
+    Raises:
+        SettingsError: There is none, or one that cannot be read.
+    """
+    settings = read_settings()
+    keys = settings.api_keys
+    if (keys is not None and read_keys(keys.get_secret_value())) or settings.allow_no_key:
+        return
+    if not _is_loopback(host):
+        raise SettingsError(
+            f"The address {host} can be reached from other machines, and API_KEYS is not set. Set "
+            "it (`mmm-workflows new-key NAME` makes a key), or listen on 127.0.0.1."
+        )
+
+
+def refuse_missing_collector() -> None:
+    """Refuse to start without the packages that send traces, where they are to be sent.
+
+    Raises:
+        SettingsError: They are not installed.
+    """
+    from mmm_workflows import traces
+
+    endpoint = read_settings().otel_exporter_otlp_endpoint
+    if endpoint is not None:
+        traces.collector(endpoint).shutdown()
+
+
+def new_key(name: str, projects: list[str]) -> Json:
+    """A new key, and its entry for API_KEYS."""
+    key, entry = make_key(name, projects)
+    return {"key": key, "entry": str(entry)}
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

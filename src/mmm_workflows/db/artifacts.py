@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import re
 import shutil
-import unicodedata
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import Final
 
+from mmm_workflows.db.content import copied, is_whole
+from mmm_workflows.db.names import safe_name
+from mmm_workflows.db.shared_store import SharedStore
 from mmm_workflows.errors import DatasetError, UserError
+from mmm_workflows.mmm.copies import mark_copy, marked_copies, unmark_copy
 from mmm_workflows.mmm.partial_folders import partial_folder
-from mmm_workflows.records import Artifact
+from mmm_workflows.ports import SharedFile
+from mmm_workflows.records import NAME, Artifact
 
-CHUNK_BYTES: Final = 1 << 20
-NAME_LENGTH: Final = 100
-PROJECT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-
-@dataclass(frozen=True)
-class _Content:
-    sha256: str
-    size_bytes: int
-
-
-class _Digest(Protocol):
-    def update(self, data: bytes, /) -> None: ...
+SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class ArtifactStore:
@@ -37,10 +28,16 @@ class ArtifactStore:
 
     Within a project the first name of a content stays its name. A record is never half there:
     content is copied and hashed under another name and published by one rename.
+
+    Args:
+        root: The folder of this machine.
+        shared: What machines share; all that is kept lies there as well, and what another one kept
+            is brought from there when it is asked for. None: ``root`` is all there is.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, shared: SharedStore | None = None) -> None:
         self.root = root
+        self._shared = shared
 
     async def put_file(
         self, project: str, kind: str, source: Path | bytes, *, workflow_id: str, name: str
@@ -86,7 +83,7 @@ class ArtifactStore:
         Raises:
             UserError: It is missing or was changed (``artifact_damaged``).
         """
-        if await asyncio.to_thread(_is_whole, Path(artifact.path), artifact.sha256):
+        if await asyncio.to_thread(self._is_whole, artifact):
             return
         raise UserError(
             f"The {artifact.kind} artifact {artifact.path} of run {artifact.workflow_id} is "
@@ -95,20 +92,51 @@ class ArtifactStore:
             code="artifact_damaged",
         )
 
+    async def at_hand(self, paths: Sequence[Path]) -> None:
+        """Bring what lies under these paths from what machines share, where it is not here.
+
+        A path that is not below ``root`` is let be, and so is what lies nowhere: who reads it
+        says so.
+
+        Raises:
+            UserError: What was brought is not what its name says (``artifact_damaged``).
+        """
+        if self._shared is not None:
+            for path in paths:
+                await asyncio.to_thread(self._bring_to, path)
+
+    async def shared_entries(self, project: str | None) -> list[tuple[SharedFile, Path]]:
+        """What machines share of a project or of all, each with its path on this machine."""
+        return await asyncio.to_thread(self._entries, project)
+
+    async def forget_gone(self) -> None:
+        """Remove the copies of what another machine has removed from what machines share."""
+        await asyncio.to_thread(self._forget_gone)
+
     async def remove(self, artifact: Artifact) -> None:
         """Remove the content of an artifact; nothing happens when it is gone already."""
         await asyncio.to_thread(self._remove, artifact.project, artifact.sha256)
 
+    async def holds(self, project: str) -> bool:
+        """Whether anything lies here, or where machines share it, for a project."""
+        return await asyncio.to_thread(self._holds, project)
+
     async def remove_project(self, project: str) -> None:
         """Remove every artifact of a project."""
-        await asyncio.to_thread(shutil.rmtree, self._folder(project), ignore_errors=True)
+        await asyncio.to_thread(self._remove_project, project)
 
     def _put(
         self, project: str, kind: str, source: Path | bytes, workflow_id: str, name: str
     ) -> Artifact:
         with partial_folder(self._folder(project)) as partial:
-            content = _copy(source, partial / safe_name(name))
+            kept = partial / safe_name(name)
+            content = copied(source, kept)
             place = self._place(project, content.sha256)
+            if self._shared is not None:
+                # Before it is seen here: what a record names can be brought by every machine.
+                kept = self._renamed(kept, project, content.sha256)
+                self._shared.put(_place_of(project, content.sha256), kept)
+                mark_copy(self.root, _place_of(project, content.sha256), self._shared.store_id)
             _publish(partial, place, content.sha256)
         return Artifact(
             project=project,
@@ -120,8 +148,84 @@ class ArtifactStore:
             workflow_id=workflow_id,
         )
 
-    def _remove(self, project: str, sha256: str) -> None:
+    def _renamed(self, kept: Path, project: str, sha256: str) -> Path:
+        """Under the first name of its content, given by another machine or here before."""
         place = self._place(project, sha256)
+        shared = next(iter(self._entries(project, sha256)), None)
+        here = _only_entry(place) if place.is_dir() else None
+        first = shared[1] if shared else here
+        return kept if first is None else kept.rename(kept.with_name(first.name))
+
+    def _is_whole(self, artifact: Artifact) -> bool:
+        path = Path(artifact.path)
+        if is_whole(path, artifact.sha256):
+            return True
+        if self._shared is not None:
+            # Away from its place, damaged content makes room.
+            self._bring_to(path, afresh=True)
+        return is_whole(path, artifact.sha256)
+
+    def _bring_to(self, path: Path, *, afresh: bool = False) -> None:
+        assert self._shared is not None
+        if not path.is_relative_to(self.root):
+            return
+        project, _, sha256, *_ = (*path.relative_to(self.root).parts, "", "", "")
+        if not re.fullmatch(NAME, project) or not SHA256.fullmatch(sha256):
+            return
+        place = self._place(project, sha256)
+        if place.is_dir() and not afresh:
+            return
+        with partial_folder(self._folder(project)) as partial:
+            brought = self._shared.bring(_place_of(project, sha256), partial)
+            if brought is None:
+                return
+            if not is_whole(brought, sha256):
+                raise UserError(
+                    f"What lies in {self._shared.where} as {project}/{sha256} does not have this "
+                    "hash, so it was changed there. Run the workflow that made it again under a "
+                    "new workflow_id, or upload the file again.",
+                    code="artifact_damaged",
+                )
+            mark_copy(self.root, _place_of(project, sha256), self._shared.store_id)
+            _publish(partial, place, sha256)
+
+    def _forget_gone(self) -> None:
+        if self._shared is None:
+            return
+        for place in self._shared.gone(marked_copies(self.root, self._shared.store_id)):
+            project, _, sha256 = place.partition("/")
+            self._remove_here(project, sha256)
+
+    def _entries(self, project: str | None, sha256: str = "") -> list[tuple[SharedFile, Path]]:
+        if self._shared is None:
+            return []
+        below = "/".join(part for part in (project, sha256) if part)
+        found = []
+        for entry in self._shared.entries(below):
+            named = self._shared.named(entry)
+            owner, _, sha = named.place.partition("/")
+            if re.fullmatch(NAME, owner) and SHA256.fullmatch(sha):
+                found.append((entry, self._place(owner, sha) / named.name))
+        return found
+
+    def _holds(self, project: str) -> bool:
+        is_here = any(files for _, _, files in os.walk(self._folder(project)))
+        return is_here or (self._shared is not None and self._shared.has(project))
+
+    def _remove_project(self, project: str) -> None:
+        folder = self._folder(project)
+        if self._shared is not None:
+            self._shared.remove(project)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _remove(self, project: str, sha256: str) -> None:
+        if self._shared is not None:
+            self._shared.remove(_place_of(project, sha256))
+        self._remove_here(project, sha256)
+
+    def _remove_here(self, project: str, sha256: str) -> None:
+        place = self._place(project, sha256)
+        unmark_copy(self.root, _place_of(project, sha256))
         shutil.rmtree(place, ignore_errors=True)
         # The last content of its prefix takes the prefix with it.
         if place.parent.is_dir() and not any(place.parent.iterdir()):
@@ -131,7 +235,7 @@ class ArtifactStore:
         return self._folder(project) / sha256[:2] / sha256
 
     def _folder(self, project: str) -> Path:
-        if PROJECT.fullmatch(project) is None:
+        if re.fullmatch(NAME, project) is None:
             raise UserError(
                 f"The project {project!r} cannot be used: it takes 1 to 100 letters, digits, '.', "
                 "'_' and '-', beginning with a letter or a digit.",
@@ -140,15 +244,8 @@ class ArtifactStore:
         return self.root / project
 
 
-def safe_name(name: str) -> str:
-    """A file name that is one on every system: ASCII, one part, not hidden, its suffix kept."""
-    last = re.split(r"[/\\]", name)[-1]
-    plain = unicodedata.normalize("NFKD", last).encode("ascii", "ignore").decode()
-    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "_", plain).strip("._-")
-    stem, dot, suffix = cleaned.rpartition(".")
-    if dot and len(suffix) <= 10:
-        return f"{stem[: NAME_LENGTH - len(suffix) - 1]}.{suffix}"
-    return cleaned[:NAME_LENGTH] or "file"
+def _place_of(project: str, sha256: str) -> str:
+    return f"{project}/{sha256}"
 
 
 def _publish(partial: Path, place: Path, sha256: str) -> None:
@@ -160,7 +257,7 @@ def _publish(partial: Path, place: Path, sha256: str) -> None:
             # A folder that holds something cannot be renamed onto: it is the same content...
             if not place.is_dir():
                 raise
-            if _is_whole(_only_entry(place), sha256):
+            if is_whole(_only_entry(place), sha256):
                 return
             # ... or what damage left of it, which makes room.
             _discard(place, partial.with_name(f"{partial.name}-damaged"))
@@ -176,85 +273,3 @@ def _discard(place: Path, aside: Path) -> None:
 
 def _only_entry(place: Path) -> Path:
     return next(iter(sorted(place.iterdir())), place / "file")
-
-
-def _copy(source: Path | bytes, target: Path) -> _Content:
-    if isinstance(source, Path) and source.is_dir():
-        return _copy_folder(source, target)
-    return _copy_file(source, target)
-
-
-def _copy_file(source: Path | bytes, target: Path) -> _Content:
-    digest = hashlib.sha256()
-    with target.open("xb") as written:
-        if isinstance(source, bytes):
-            digest.update(source)
-            written.write(source)
-        else:
-            _pour(source, digest, written)
-        written.flush()
-        os.fsync(written.fileno())
-        size = written.tell()
-    target.chmod(0o600)
-    return _Content(digest.hexdigest(), size)
-
-
-def _copy_folder(source: Path, target: Path) -> _Content:
-    target.mkdir(mode=0o700)
-    parts: dict[str, _Content] = {}
-    for path in _files(source):
-        relative = path.relative_to(source)
-        copy = target / relative
-        copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        parts[relative.as_posix()] = _copy_file(path, copy)
-    return _combined(parts)
-
-
-def _pour(source: Path, digest: _Digest, written: BinaryIO | None = None) -> int:
-    """Feed a file to a hash and, if there is one, to a copy; the number of its bytes."""
-    if not source.is_file():
-        raise DatasetError(
-            f"There is no file {source} to keep. Give one that exists.", code="dataset_not_found"
-        )
-    size = 0
-    with source.open("rb") as read:
-        while chunk := read.read(CHUNK_BYTES):
-            digest.update(chunk)
-            size += len(chunk)
-            if written is not None:
-                written.write(chunk)
-    return size
-
-
-def _files(folder: Path) -> list[Path]:
-    found = sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix())
-    for path in found:
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise DatasetError(
-                f"{path} is a link or a device; a folder to keep may hold files and folders "
-                "only. Replace it by a copy of what it points at.",
-                code="dataset_unreadable",
-            )
-    return [path for path in found if path.is_file()]
-
-
-def _combined(parts: dict[str, _Content]) -> _Content:
-    # A line per file; the head keeps a folder apart from a file that holds these very lines.
-    lines = [f"{name}\0{part.size_bytes}\0{part.sha256}\n" for name, part in parts.items()]
-    whole = hashlib.sha256("".join(["folder 1\n", *lines]).encode("utf-8", "surrogateescape"))
-    return _Content(whole.hexdigest(), sum(part.size_bytes for part in parts.values()))
-
-
-def _is_whole(path: Path, sha256: str) -> bool:
-    try:
-        return _measure(path).sha256 == sha256
-    except (DatasetError, OSError):
-        return False
-
-
-def _measure(path: Path) -> _Content:
-    if path.is_dir():
-        return _combined({p.relative_to(path).as_posix(): _measure(p) for p in _files(path)})
-    digest = hashlib.sha256()
-    size = _pour(path, digest)
-    return _Content(digest.hexdigest(), size)

@@ -6,16 +6,32 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import aiosqlite
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from mmm_workflows.db.engine import BUSY_TIMEOUT_S, make_private_file
+from mmm_workflows.db.patience import Patience
 from mmm_workflows.db.sealing import CheckpointSerializer
 from mmm_workflows.errors import ServiceUnavailable
 
 type Saver = BaseCheckpointSaver[str]
+
+
+@runtime_checkable
+class Losable(Protocol):
+    """A saver whose database may go away and come back."""
+
+    def patient(self, patience: Patience) -> Saver:
+        """The same checkpoints, for an execution that waits for them."""
+        ...
+
+
+def with_patience(saver: Saver, patience: Patience) -> Saver:
+    """The saver for an execution that waits for a database that went away."""
+    return saver.patient(patience) if isinstance(saver, Losable) else saver
 
 
 @asynccontextmanager

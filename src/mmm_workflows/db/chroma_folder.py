@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sqlite3
+import struct
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -14,7 +16,14 @@ from mmm_workflows.errors import ServiceUnavailable
 
 LOCK: Final = "owner.lock"
 DATABASE: Final = "chroma.sqlite3"
+DATA: Final = "data_level0.bin"
 BUSY_TIMEOUT_S: Final = 10
+# How an index's header begins: version, offset, places, elements, bytes of one element.
+HEADER: Final = struct.Struct("<iQQQQ")
+HEADER_VERSION: Final = 1
+# When a file that was scrubbed was last written, as it says: the next writing within the same tick of
+# the clock would not be told from it by its own time.
+SCRUBBED_NS: Final = 10**9
 
 
 class OwnedFolder:
@@ -65,6 +74,36 @@ def sweep(folder: Path) -> None:
                 if child.is_dir() and _is_uuid(child.name) and child.name not in used:
                     shutil.rmtree(child)
         database.execute("VACUUM")
+
+
+def scrub(folder: Path) -> None:
+    """Write zeros where no vector lies yet in the files of the indexes.
+
+    Chroma makes an index's file from memory that it did not clear, when the index is made, opened
+    and kept: vectors that were deleted can come back in it. A file of another layout than we know,
+    or that was scrubbed and not written since, is left alone.
+    """
+    for index in _indexes(folder):
+        if (index / DATA).stat().st_mtime_ns != SCRUBBED_NS:
+            _scrub(index)
+
+
+def _scrub(index: Path) -> None:
+    data = index / DATA
+    head = (index / "header.bin").read_bytes()[: HEADER.size]
+    if len(head) < HEADER.size:
+        return
+    version, _, places, elements, size = HEADER.unpack(head)
+    if version == HEADER_VERSION and data.stat().st_size == places * size:
+        with data.open("r+b") as file:
+            file.seek(elements * size)
+            file.write(bytes((places - elements) * size))
+    os.utime(data, ns=(SCRUBBED_NS, SCRUBBED_NS))
+
+
+def _indexes(folder: Path) -> list[Path]:
+    found = [header.parent for header in folder.glob("*/header.bin")]
+    return [index for index in found if _is_uuid(index.name) and (index / DATA).is_file()]
 
 
 def _is_uuid(name: str) -> bool:

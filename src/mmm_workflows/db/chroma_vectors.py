@@ -21,13 +21,15 @@ import numpy as np
 from chromadb.config import Settings
 from chromadb.errors import ChromaError, NotFoundError
 
-from mmm_workflows.db.chroma_folder import OwnedFolder, sweep
+from mmm_workflows.db.chroma_folder import OwnedFolder, scrub, sweep
 from mmm_workflows.errors import ServiceUnavailable, SettingsError
 from mmm_workflows.mmm.knowledge import Hit, Passage, digest
 from mmm_workflows.mmm.results import FloatArray
 
 SCHEMA_VERSION: Final = 1
 BATCH: Final = 1000
+# In memory at once, of those in a folder.
+MOST_INDEXES: Final = 32
 # Appended to the name of a collection that is to take another's place.
 STAGED: Final = "-staged"
 
@@ -150,7 +152,7 @@ class ChromaVectors:
 
     async def open(self) -> None:
         """Connect, and finish what a process that died had begun."""
-        await self._run(self._start)
+        await self._run(lambda: None)
 
     async def aclose(self) -> None:
         """Free the folder or the connection."""
@@ -158,6 +160,7 @@ class ChromaVectors:
         if self._client is not None:
             await asyncio.to_thread(_close, self._client)
         if self._owned is not None:
+            await asyncio.to_thread(scrub, self._owned.folder)
             self._owned.release()
 
     async def _run[**P, R](self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -172,11 +175,16 @@ class ChromaVectors:
         """The result of a call, with Chroma's errors told as ours."""
         try:
             try:
+                if self._client is None:
+                    self._start()
                 return call(*args, **kwargs)
             except NotFoundError:
                 # Another client of the server forgot the project or made it anew.
                 self._collections.clear()
                 return call(*args, **kwargs)
+            finally:
+                if self._owned is not None:
+                    scrub(self._owned.folder)
         except (ChromaError, httpx.HTTPError, sqlite3.Error, OSError) as error:
             raise self._unavailable(f"failed: {str(error) or type(error).__name__}") from error
 
@@ -189,7 +197,8 @@ class ChromaVectors:
             self._finish_replacing()
 
     def _add(self, project: str, passages: list[Passage], vectors: FloatArray) -> None:
-        collection = self._collection(project) or self._create(self._name(project), project)
+        there = self._collection(project)
+        collection = there or self._create(self._name(project), project)
         for some in _batches(len(passages)):
             collection.add(
                 ids=[passages[i].passage_id for i in some],
@@ -226,6 +235,18 @@ class ChromaVectors:
         self._collections.pop(project, None)
         if self._owned is not None:
             sweep(self._owned.folder)
+            self._let_indexes_go()
+
+    def _let_indexes_go(self) -> None:
+        """Open the folder again, in 8 ms.
+
+        Chroma keeps each index that was used in memory, 3 MB of 350 vectors, as long as the folder
+        is open, also where its collection is deleted.
+        """
+        self._collections.clear()
+        client, self._client = self._client, None
+        _close(client)
+        self._start()
 
     def _without(self, collection: Any, workflow_id: str) -> None:  # noqa: ANN401 - no types
         """Put a collection without a run in the place of one with it.
@@ -267,6 +288,8 @@ class ChromaVectors:
     def _collection(self, project: str) -> Any:  # noqa: ANN401 - Chroma has no types
         """The project's collection; None where nothing was written yet."""
         if project not in self._collections:
+            if self._owned is not None and len(self._collections) >= MOST_INDEXES:
+                self._let_indexes_go()
             for found in self._of_project(project):
                 if found.name != self._name(project):
                     raise self._other_model(

@@ -91,6 +91,13 @@ EXPIRE_EDGES: Final = """
     SET r.expired_at = $at
 """
 
+OPEN_EDGES: Final = """
+    UNWIND $edge_ids AS edge_id
+    MATCH (:Entity)-[r:LINK {edge_id: edge_id}]->(:Entity)
+    WHERE r.project = $project
+    SET r.expired_at = $open_end
+"""
+
 KEYS: Final = "UNWIND $keys AS key MATCH (n:Entity {key: key}) RETURN n.key"
 
 WRITERS: Final = "UNWIND $keys AS key MATCH (n:Entity {key: key}) RETURN n.key, n.writers"
@@ -122,14 +129,40 @@ EDGES: Final = """
         r.valid_to, r.created_at, r.expired_at, r.schema_version
 """
 
-# Edges in either direction that hold at a moment. With UNWIND, Ladybug reads every edge instead of
+# Edges in either direction that hold as known at a moment, and that speak of a time which meets
+# the asked one; one with both ends at the
+# keys comes twice, which costs less than DISTINCT (2.0 ms, not 1.7, for 11 keys). With UNWIND, Ladybug reads every edge instead of
 # those at the keys: 34 ms, not 1 ms, with 20,000 edges.
 EDGES_OF: Final = """
     MATCH (n:Entity)-[r:LINK]-(:Entity)
     WHERE n.key IN $keys AND r.project = $project
-        AND r.valid_from <= $at AND r.valid_to > $at AND r.expired_at > $at
-    RETURN DISTINCT r.project, r.source, r.target, r.kind, r.evidence, r.workflow_id, r.valid_from,
+        AND r.valid_from < $before AND r.valid_to > $after
+        AND r.created_at <= $at AND r.expired_at > $at
+    RETURN r.project, r.source, r.target, r.kind, r.evidence, r.workflow_id, r.valid_from,
         r.valid_to, r.created_at, r.expired_at, r.schema_version
+"""
+
+# Of any moment; one with both ends at the keys comes twice, as above.
+ALL_EDGES_OF: Final = """
+    MATCH (n:Entity)-[r:LINK]-(:Entity)
+    WHERE n.key IN $keys AND r.project = $project
+    RETURN r.project, r.source, r.target, r.kind, r.evidence, r.workflow_id, r.valid_from,
+        r.valid_to, r.created_at, r.expired_at, r.schema_version
+"""
+
+# Those that ended since are included; one with both ends at the keys comes twice, as above.
+EDGES_OF_KINDS: Final = """
+    MATCH (n:Entity)-[r:LINK]-(:Entity)
+    WHERE n.key IN $keys AND r.project = $project AND r.kind IN $kinds AND r.created_at <= $at
+    RETURN r.project, r.source, r.target, r.kind, r.evidence, r.workflow_id, r.valid_from,
+        r.valid_to, r.created_at, r.expired_at, r.schema_version
+"""
+
+TARGETS_OF_RUN: Final = """
+    MATCH (:Entity)-[r:LINK]->(n:Entity)
+    WHERE r.project = $project AND r.workflow_id = $workflow_id AND r.kind = $kind
+        AND n.kind IN $kinds
+    RETURN n.node_id
 """
 
 # `mark` is a part of the JSON list of writers.

@@ -16,13 +16,22 @@ import aiosqlite
 from sqlalchemy import event, make_url, text
 from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection
 from sqlalchemy.engine import URL, Connection
-from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    DatabaseError,
+    DBAPIError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+)
+from sqlalchemy.exc import TimeoutError as NoneIsFree
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from mmm_workflows.errors import ServiceUnavailable
+from mmm_workflows.errors import ServiceLost, ServiceUnavailable
 
 BUSY_TIMEOUT_S: Final = 30
+# One that is opened beyond these would be closed again at once, which costs more than to wait.
+SQLITE_CONNECTIONS: Final = 15
 CONNECT_TIMEOUT_S: Final = 10
 # A statement that waits longer waits for a server that hangs.
 STATEMENT_TIMEOUT_S: Final = 60
@@ -35,8 +44,14 @@ WRITE_LOCK: Final = "mmm_write_lock"
 UNUSABLE: Final = (OperationalError, InterfaceError, OSError)
 # The same by the first signs of SQLSTATE, as PostgreSQL says it: no connection, a standby that
 # takes no writes, wrong login, no such database, no right to make tables, no room or no connection
-# left, shut down or cancelled, a fault of the disk.
-UNUSABLE_STATES: Final = ("08", "25006", "28", "3D", "42501", "53", "57", "58")
+# left, shut down or cancelled, a fault of the disk; and what has to be tried again (a deadlock).
+UNUSABLE_STATES: Final = ("08", "25006", "28", "3D", "40", "42501", "53", "57", "58")
+
+# Of these, the ones that pass by themselves when the server is back: no connection, a standby that
+# takes over, a deadlock, no connection left, shut down or starting up.
+LOST_STATES: Final = ("08", "25006", "40", "53300", "57P01", "57P02", "57P03")
+# Every connection of this process was in use for longer than a statement may take.
+BUSY: Final = "none of this process's connections to it became free in time"
 
 # NaN is no JSON: PostgreSQL refuses it, so SQLite must not take it either.
 _to_json = partial(json.dumps, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
@@ -59,6 +74,9 @@ async def open_database(url: str) -> AsyncEngine:
     if is_sqlite(parsed):
         await asyncio.to_thread(_prepare_file, parsed)
         options["connect_args"] = {"timeout": BUSY_TIMEOUT_S}
+        options["pool_size"], options["max_overflow"] = SQLITE_CONNECTIONS, 0
+        # Each keeps 2 MB of pages: in turn, all of them would fill up with the same ones.
+        options["pool_use_lifo"] = True
     else:
         options["pool_pre_ping"] = True
         options["connect_args"] = {
@@ -87,7 +105,9 @@ async def begin(engine: AsyncEngine, *, write_lock: bool = False) -> AsyncIterat
         write_lock: Take SQLite's write lock first; needed where reads come before writes.
 
     Raises:
-        ServiceUnavailable: The database cannot be reached, is locked for too long or is full.
+        ServiceUnavailable: The database cannot be reached, is locked for too long or is full, or
+            no connection to it becomes free.
+        ServiceLost: It went away; what was committed last may have been kept or not.
         IntegrityError: A constraint was violated; the caller knows what that means.
     """
     try:
@@ -100,6 +120,8 @@ async def begin(engine: AsyncEngine, *, write_lock: bool = False) -> AsyncIterat
             raise
         cause = error.orig if isinstance(error, DBAPIError) else error
         raise unavailable(engine.url, cause) from error
+    except NoneIsFree as error:
+        raise unavailable(engine.url, OSError(BUSY)) from error
 
 
 def unavailable(url: URL, cause: BaseException | None) -> ServiceUnavailable:
@@ -111,11 +133,17 @@ def unavailable(url: URL, cause: BaseException | None) -> ServiceUnavailable:
             "Check that it is there, writable, not full and not held by another program, then "
             "try again."
         )
-    return ServiceUnavailable(
+    kind = ServiceLost if _is_lost(cause) else ServiceUnavailable
+    return kind(
         f"{place(url)}, cannot be used: {said}. Check that the server runs and that DATABASE_URL "
         "names its host, port, user, password and database, and that the user may make tables "
         "there, then try again."
     )
+
+
+def _is_lost(cause: BaseException | None) -> bool:
+    """Whether the server went away; what says no state was raised by a driver without a server."""
+    return (getattr(cause, "sqlstate", None) or LOST_STATES[0]).startswith(LOST_STATES)
 
 
 def place(url: URL) -> str:
@@ -164,7 +192,10 @@ async def scrub(engine: AsyncEngine) -> None:
 def _is_operators(error: DBAPIError | OSError) -> bool:
     if isinstance(error, UNUSABLE) or type(error) is DatabaseError:
         return True
-    return (getattr(error.orig, "sqlstate", None) or "").startswith(UNUSABLE_STATES)
+    state = getattr(error.orig, "sqlstate", None)
+    # asyncpg, whose connection ends between two statements, may only say that it cannot go on.
+    is_drivers = isinstance(error, InternalError) and state is None
+    return is_drivers or (state or "").startswith(UNUSABLE_STATES)
 
 
 def is_sqlite(url: URL) -> bool:

@@ -22,7 +22,8 @@ from mmm_workflows.db.graph_rows import (
     node_row,
 )
 from mmm_workflows.errors import MMMError
-from mmm_workflows.mmm.knowledge import Edge, Node, NodeKind
+from mmm_workflows.mmm.knowledge import Edge, EdgeKind, Node, NodeKind, Period
+from mmm_workflows.mmm.standing import VERSIONED, edges_on_standing, no_longer_current
 
 BATCH: Final = 1000
 
@@ -130,27 +131,55 @@ def nodes(
 
 
 def neighbourhood(
-    project: str, ids: Sequence[str], *, hops: int, at: datetime | None
+    project: str, ids: Sequence[str], *, hops: int, at: datetime | None, about: Period | None
 ) -> Transaction[tuple[list[Node], list[Edge]]]:
     """The nodes within some hops of others, these included, and the edges that led there."""
-    moment = microseconds(at or datetime.now(UTC))
-    reached = {node_key(project, node_id) for node_id in ids}
-    edges: dict[str, Edge] = {}
+    edges = yield from edges_near(project, ids, hops=hops, at=at, about=about)
+    reached = {*ids, *(end for edge in edges for end in (edge.source, edge.target))}
+    rows = yield from _by_key({node_key(project, node_id) for node_id in reached})
+    return _whole([node_of(row) for row in rows], edges)
+
+
+def edges_near(
+    project: str, ids: Sequence[str], *, hops: int, at: datetime | None, about: Period | None
+) -> Transaction[list[Edge]]:
+    """The edges within some hops of nodes, in order."""
+    asked = {
+        "project": project,
+        "at": microseconds(at or datetime.now(UTC)),
+        "after": microseconds(about.begins) if about else cypher.OPEN_START,
+        "before": microseconds(about.ends) if about else cypher.OPEN_END,
+    }
+    reached = set(ids)
+    met: dict[tuple[Any, ...], Row] = {}
     frontier = reached
     for _ in range(hops):
         rows: list[Row] = []
-        for part in batched(sorted(frontier), BATCH):
-            values = {"keys": list(part), "project": project, "at": moment}
-            rows += yield Step(cypher.EDGES_OF, values)
-        met = [edge_of(row) for row in rows]
-        edges.update((edge.edge_id, edge) for edge in met)
-        ends = {node_key(project, end) for edge in met for end in (edge.source, edge.target)}
-        frontier = ends - reached
-        reached = reached | ends
+        for part in batched(sorted(node_key(project, node_id) for node_id in frontier), BATCH):
+            rows += yield Step(cypher.EDGES_OF, {**asked, "keys": list(part)})
+        # Most come twice, once from each end: they are told apart before they are read.
+        met.update(((*row[1:4], row[5]), row) for row in rows)
+        frontier = {end for row in rows for end in row[1:3]} - reached
+        reached = reached | frontier
         if not frontier:
             break
-    found = [node_of(row) for row in (yield from _by_key(reached))]
-    return _whole(found, edges.values())
+    return sorted(map(edge_of, met.values()), key=lambda edge: edge.edge_id)
+
+
+def edges_of_kinds(
+    project: str, ids: Sequence[str], kinds: Sequence[EdgeKind], *, at: datetime | None
+) -> Transaction[list[Edge]]:
+    """The edges of some kinds at some nodes that were written by a moment, in order."""
+    asked = {
+        "project": project,
+        "kinds": [str(kind) for kind in kinds],
+        "at": microseconds(at or datetime.now(UTC)),
+    }
+    edges: dict[str, Edge] = {}
+    for part in batched(sorted({node_key(project, node_id) for node_id in ids}), BATCH):
+        rows = yield Step(cypher.EDGES_OF_KINDS, {**asked, "keys": list(part)})
+        edges.update((edge.edge_id, edge) for edge in map(edge_of, rows))
+    return [edges[edge_id] for edge_id in sorted(edges)]
 
 
 def everything(project: str) -> Transaction[tuple[list[Node], list[Edge]]]:
@@ -164,18 +193,42 @@ def forget(project: str, *, workflow_id: str | None) -> Transaction[int]:
     """Delete what a run wrote, or a project; the number of nodes that are gone.
 
     A node that another run wrote as well stays and is that run's from then on; edges of other
-    runs go only with a node that goes.
+    runs go only with a node that goes. What the run had replaced is current again, unless another
+    run replaced it too.
     """
+    freed: set[str] = set()
     if workflow_id is None:
         rows = yield Step(cypher.PROJECT_KEYS, {"project": project})
         gone = sorted(row[0] for row in rows)
     else:
         values = {"project": project, "workflow_id": workflow_id}
+        replaced = {"kind": str(EdgeKind.SUPERSEDES), "kinds": [str(kind) for kind in VERSIONED]}
+        freed = {row[0] for row in (yield Step(cypher.TARGETS_OF_RUN, {**values, **replaced}))}
         yield Step(cypher.DELETE_EDGES_OF_RUN, values)
         gone = yield from _leave(project, workflow_id)
     for keys in batched(gone, BATCH):
         yield Step(cypher.DELETE_NODES, {"keys": list(keys)})
+    yield from _judge_anew(project, freed)
     return len(gone)
+
+
+def _judge_anew(project: str, node_ids: set[str]) -> Transaction[None]:
+    """End what says that some things are current where it ended, and nowhere else."""
+    for part in batched(sorted(node_ids), BATCH):
+        values = {"project": project, "keys": [node_key(project, each) for each in part]}
+        edges = [edge_of(row) for row in (yield Step(cypher.ALL_EDGES_OF, values))]
+        edges = list({edge.edge_id: edge for edge in edges}.values())
+        ended = {edge.edge_id for edge in edges_on_standing(edges, part) if edge.expired_at}
+        opened = {"project": project, "open_end": cypher.OPEN_END}
+        for some in batched(sorted(ended), BATCH):
+            yield Step(cypher.LOCK_EDGES, {"edge_ids": list(some)})
+            yield Step(cypher.OPEN_EDGES, {**opened, "edge_ids": list(some)})
+        current = [
+            edge.model_copy(update={"expired_at": None}) if edge.edge_id in ended else edge
+            for edge in edges
+        ]
+        for at, edge_ids in no_longer_current(current).items():
+            yield from expire(project, edge_ids, at=at)
 
 
 def _leave(project: str, workflow_id: str) -> Transaction[list[str]]:

@@ -19,12 +19,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import RowMapping
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mmm_workflows.db.engine import begin, is_sqlite, scrub, uninterrupted
+from mmm_workflows.db.reading import Reader
 from mmm_workflows.db.tables import PASSAGES
 from mmm_workflows.errors import ServiceUnavailable
-from mmm_workflows.mmm.knowledge import Hit, Passage
+from mmm_workflows.mmm.knowledge import Hit, Passage, Period
 
 # Values per statement that every SQLite takes are 32,766.
 IDS_AT_ONCE: Final = 10_000
@@ -51,6 +52,7 @@ class SqlKeywords:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._reader = Reader(engine)
 
     @uninterrupted
     async def add(self, passages: Sequence[Passage]) -> None:
@@ -66,7 +68,13 @@ class SqlKeywords:
             await connection.execute(statement, [_row(passage) for passage in passages])
 
     async def search(
-        self, question: str, *, project: str, k: int, until: datetime | None = None
+        self,
+        question: str,
+        *,
+        project: str,
+        k: int,
+        until: datetime | None = None,
+        about: Period | None = None,
     ) -> list[Hit]:
         """The ``k`` passages that share the rarest words with a question, best first.
 
@@ -83,9 +91,10 @@ class SqlKeywords:
         statement = self._search(words).where(PASSAGES.c.project == project).limit(k)
         if until is not None:
             statement = statement.where(PASSAGES.c.created_at <= until)
-        async with begin(self._engine) as connection:
-            rows = (await connection.execute(statement)).all()
-        return [Hit(passage_id=row.passage_id, score=row.score) for row in rows]
+        if about is not None:
+            statement = statement.where(*_speaks_of(about))
+        rows = await self._reader.rows(statement)
+        return [Hit(passage_id=row["passage_id"], score=row["score"]) for row in rows]
 
     async def passages(self, project: str, ids: Sequence[str] | None = None) -> list[Passage]:
         """Passages by their ids, or all of a project, ordered by id."""
@@ -124,15 +133,23 @@ class SqlKeywords:
         self, project: str, column: ColumnElement[str], values: Sequence[str] | None
     ) -> list[Passage]:
         of_project = select(PASSAGES).where(PASSAGES.c.project == project)
-        async with begin(self._engine) as connection:
-            if values is None:
-                rows = await _all(connection, of_project)
-            else:
-                rows = []
-                for start in range(0, len(values), IDS_AT_ONCE):
-                    some = column.in_(values[start : start + IDS_AT_ONCE])
-                    rows += await _all(connection, of_project.where(some))
+        if values is None:
+            rows = await self._reader.rows(of_project)
+        else:
+            rows = []
+            for start in range(0, len(values), IDS_AT_ONCE):
+                some = column.in_(values[start : start + IDS_AT_ONCE])
+                rows += await self._reader.rows(of_project.where(some))
         return sorted((_passage(row) for row in rows), key=lambda passage: passage.passage_id)
+
+
+def _speaks_of(period: Period) -> tuple[ColumnElement[bool], ...]:
+    """What ``Passage.speaks_of`` says."""
+    begins, ends = PASSAGES.c.valid_from, PASSAGES.c.valid_to
+    return (
+        begins.is_(None) | (begins < period.ends),
+        ends.is_(None) | (ends > period.begins),
+    )
 
 
 def words_of(question: str) -> list[str]:
@@ -173,10 +190,6 @@ SEARCHES: Final[dict[str, Callable[[list[str]], Select[Any]]]] = {
     "sqlite": _fts5,
     "postgresql": _full_text,
 }
-
-
-async def _all(connection: AsyncConnection, statement: Select[Any]) -> list[RowMapping]:
-    return list((await connection.execute(statement)).mappings().all())
 
 
 def _row(passage: Passage) -> dict[str, object]:

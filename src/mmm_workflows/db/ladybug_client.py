@@ -15,7 +15,7 @@ from mmm_workflows.db.engine import uninterrupted
 from mmm_workflows.db.graph_transactions import Script
 from mmm_workflows.db.ladybug_file import GraphFile
 from mmm_workflows.errors import ServiceUnavailable
-from mmm_workflows.mmm.knowledge import Edge, Node, NodeKind
+from mmm_workflows.mmm.knowledge import Edge, EdgeKind, Node, NodeKind, Period
 
 POOL_BYTES: Final = 256 * 1024 * 1024
 PREPARE_WAIT_S: Final = 10.0
@@ -102,10 +102,38 @@ class LadybugGraph:
         return await self._read(lambda: transactions.nodes(project, kind=kind, ids=ids))
 
     async def neighbourhood(
-        self, project: str, ids: Sequence[str], *, hops: int = 2, at: datetime | None = None
+        self,
+        project: str,
+        ids: Sequence[str],
+        *,
+        hops: int = 2,
+        at: datetime | None = None,
+        about: Period | None = None,
     ) -> tuple[list[Node], list[Edge]]:
-        """These nodes and what is reached over at most ``hops`` edges that hold at a moment."""
-        return await self._read(lambda: transactions.neighbourhood(project, ids, hops=hops, at=at))
+        """These nodes and what is reached over at most ``hops`` edges; see ``ports.Graph``."""
+        return await self._read(
+            lambda: transactions.neighbourhood(project, ids, hops=hops, at=at, about=about)
+        )
+
+    async def edges_near(
+        self,
+        project: str,
+        ids: Sequence[str],
+        *,
+        hops: int = 2,
+        at: datetime | None = None,
+        about: Period | None = None,
+    ) -> list[Edge]:
+        """The edges of a neighbourhood without its nodes."""
+        return await self._read(
+            lambda: transactions.edges_near(project, ids, hops=hops, at=at, about=about)
+        )
+
+    async def edges_of_kinds(
+        self, project: str, ids: Sequence[str], kinds: Sequence[EdgeKind], *, at: datetime | None
+    ) -> list[Edge]:
+        """The edges of some kinds at some nodes that were written by a moment, ended ones too."""
+        return await self._read(lambda: transactions.edges_of_kinds(project, ids, kinds, at=at))
 
     async def everything(self, project: str) -> tuple[list[Node], list[Edge]]:
         """The whole graph of a project, expired edges included."""

@@ -18,7 +18,7 @@ from mmm_workflows.db import graph_transactions as transactions
 from mmm_workflows.db.engine import uninterrupted
 from mmm_workflows.db.graph_transactions import Script
 from mmm_workflows.errors import MMMError, ServiceUnavailable, SettingsError
-from mmm_workflows.mmm.knowledge import Edge, Node, NodeKind
+from mmm_workflows.mmm.knowledge import Edge, EdgeKind, Node, NodeKind, Period
 
 SCHEMES: Final = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
 DEFAULT_PORT: Final = 7687
@@ -164,10 +164,38 @@ class Neo4jGraph:
         return await self._read(lambda: transactions.nodes(project, kind=kind, ids=ids))
 
     async def neighbourhood(
-        self, project: str, ids: Sequence[str], *, hops: int = 2, at: datetime | None = None
+        self,
+        project: str,
+        ids: Sequence[str],
+        *,
+        hops: int = 2,
+        at: datetime | None = None,
+        about: Period | None = None,
     ) -> tuple[list[Node], list[Edge]]:
-        """These nodes and what is reached over at most ``hops`` edges that hold at a moment."""
-        return await self._read(lambda: transactions.neighbourhood(project, ids, hops=hops, at=at))
+        """These nodes and what is reached over at most ``hops`` edges; see ``ports.Graph``."""
+        return await self._read(
+            lambda: transactions.neighbourhood(project, ids, hops=hops, at=at, about=about)
+        )
+
+    async def edges_near(
+        self,
+        project: str,
+        ids: Sequence[str],
+        *,
+        hops: int = 2,
+        at: datetime | None = None,
+        about: Period | None = None,
+    ) -> list[Edge]:
+        """The edges of a neighbourhood without its nodes."""
+        return await self._read(
+            lambda: transactions.edges_near(project, ids, hops=hops, at=at, about=about)
+        )
+
+    async def edges_of_kinds(
+        self, project: str, ids: Sequence[str], kinds: Sequence[EdgeKind], *, at: datetime | None
+    ) -> list[Edge]:
+        """The edges of some kinds at some nodes that were written by a moment, ended ones too."""
+        return await self._read(lambda: transactions.edges_of_kinds(project, ids, kinds, at=at))
 
     async def everything(self, project: str) -> tuple[list[Node], list[Edge]]:
         """The whole graph of a project, expired edges included."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import make_url
 
 from mmm_workflows.db.engine import CONNECT_TIMEOUT_S, UNUSABLE_STATES, unavailable
+from mmm_workflows.db.patience import Patience
 from mmm_workflows.db.sealing import CheckpointSerializer, not_sealed
 
 SETUP_LOCK: Final = 0x4D4D4E  # beside the one of the migrations
@@ -30,6 +32,8 @@ POOL_SIZE: Final = 4
 # One connection is used at a time, so that a wait means a server that is gone. A run that ends
 # waits so long for each checkpoint that is still to be written.
 POOL_WAIT_S: Final = 3
+# Its pool says each failure to connect, which is told in our words.
+POOL_LOGGER: Final = "psycopg.pool"
 
 
 @asynccontextmanager
@@ -56,6 +60,7 @@ async def open_postgres_checkpointer(
     with _told_in_our_words(url):
         async with await AsyncConnection.connect(url, **options) as connection:
             await _set_up(connection)
+    logging.getLogger(POOL_LOGGER).setLevel(logging.ERROR)
     pool: AsyncConnectionPool[AsyncConnection[DictRow]] = AsyncConnectionPool(
         url,
         open=False,
@@ -63,6 +68,8 @@ async def open_postgres_checkpointer(
         min_size=1,
         max_size=POOL_SIZE,
         timeout=POOL_WAIT_S,
+        # For longer, it would pause for minutes between its attempts, and find the server late.
+        reconnect_timeout=POOL_WAIT_S,
         # A connection that the server ended while nobody used it is replaced, not handed out.
         check=AsyncConnectionPool.check_connection,
     )
@@ -83,10 +90,19 @@ class PostgresSaver(AsyncPostgresSaver):
         pool: AsyncConnectionPool[AsyncConnection[DictRow]],
         url: str,
         serializer: CheckpointSerializer,
+        *,
+        patience: Patience | None = None,
     ) -> None:
         super().__init__(pool, serde=serializer)
         self._url = url
+        self._pool = pool
+        self._serializer = serializer
         self._is_sealing = serializer.is_sealing
+        self._patience = patience
+
+    def patient(self, patience: Patience) -> PostgresSaver:
+        """The same checkpoints, for an execution that waits for them."""
+        return PostgresSaver(self._pool, self._url, self._serializer, patience=patience)
 
     async def aput(
         self,
@@ -98,7 +114,28 @@ class PostgresSaver(AsyncPostgresSaver):
         """Save a checkpoint."""
         wrapped = {name: [value] for name, value in checkpoint["channel_values"].items()}
         kept: Checkpoint = {**checkpoint, "channel_values": wrapped}
-        return await super().aput(config, kept, metadata, new_versions)
+        put = super().aput
+        return await self._tried(lambda: put(config, kept, metadata, new_versions))
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """Save what a step wrote."""
+        put = super().aput_writes
+        await self._tried(lambda: put(config, writes, task_id, task_path))
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """The latest checkpoint of a thread, or the one that is named."""
+        get = super().aget_tuple
+        return await self._tried(lambda: get(config))
+
+    async def _tried[T](self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """All of them are safe to make again: a row is known by its key, and stays as it is."""
+        return await (self._patience.keep_trying(attempt) if self._patience else attempt())
 
     def _load_blobs(self, blob_values: list[tuple[bytes, bytes, bytes]]) -> dict[str, Any]:
         return {name: value[0] for name, value in super()._load_blobs(blob_values).items()}

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, fields
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import Row, RowMapping, Table, delete, func, insert, select, update
+from sqlalchemy import Row, RowMapping, Table, delete, func, insert, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from mmm_workflows.db.chain import GENESIS, ChainReport, Link, continued, verify
-from mmm_workflows.db.engine import begin, scrub, uninterrupted
+from mmm_workflows.db.engine import begin, scrub
+from mmm_workflows.db.fence import refuse_lost, standing
+from mmm_workflows.db.listing import Listing, newest
+from mmm_workflows.db.outbox import queue_forgetting, queue_remembering
+from mmm_workflows.db.patience import Patience, kept_trying
+from mmm_workflows.db.reading import Reader
 from mmm_workflows.db.tables import ARTIFACTS, DECISIONS, EVENTS, PROJECTS, RUNS
-from mmm_workflows.errors import MMMError, RunError
+from mmm_workflows.db.unanswered import Said, has_event, has_link
+from mmm_workflows.errors import MMMError, RunError, RunNotFound
 from mmm_workflows.records import (
     SCHEMA_VERSION,
     Artifact,
@@ -43,55 +50,91 @@ class RunChanges(TypedDict, total=False):
     result: Json | None
     error: ErrorInfo | None
     cancel_requested: bool
+    answer: str | None
+    asked: str | None
 
 
 class RunStore:
-    """The records of runs; every method is one transaction, whole also when cancelled."""
+    """The records of runs; every method is one transaction, whole also when cancelled.
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    Args:
+        engine: A database that ``migrate`` has brought up to date.
+        patience: How long to wait for a database that went away; None says so at once. What is
+            written is there once, also where the answer to its commit was lost.
+    """
+
+    # The claim that writes to a run must hold; None: of a door, which holds none.
+    _claim: str | None = None
+
+    def __init__(self, engine: AsyncEngine, *, patience: Patience | None = None) -> None:
         self._engine = engine
+        self._reader = Reader(engine)
+        self._patience = patience
 
-    @uninterrupted
+    def patient(self, patience: Patience | None) -> RunStore:
+        """The same records, for an execution that waits for them; None: for one that does not."""
+        waiting = copy(self)
+        waiting._patience = patience
+        return waiting
+
+    def under(self, claim: str) -> RunStore:
+        """The same records, for an executor: a write raises RunLost once its claim is over."""
+        fenced = copy(self)
+        fenced._claim = claim
+        return fenced
+
+    @kept_trying
     async def create(self, run: Run) -> None:
         """Write a new run down.
 
         Raises:
             RunError: The workflow_id is taken (``run_conflict``).
         """
+        await self._create(run, [])
+
+    @kept_trying
+    async def _create(self, run: Run, tried: Listed[Run]) -> None:
+        is_again = bool(tried)
+        tried.append(run)
         await self._ensure_project(run.project)
         row = {**run.model_dump(), "error": _plain(run.error), "last_seq": 0}
         try:
             async with begin(self._engine) as connection:
                 await connection.execute(insert(RUNS).values(row))
         except IntegrityError as error:
+            if (
+                is_again
+                and (await self.patient(None).get(run.workflow_id)).created_at == run.created_at
+            ):
+                return  # by the attempt whose commit was not answered
             raise RunError(
                 f"There is a run {run.workflow_id} already. Use a new workflow_id, or resume "
                 f"that one with `mmm-workflows resume {run.workflow_id}`.",
                 code="run_conflict",
             ) from error
 
-    @uninterrupted
+    @kept_trying
     async def exists(self, workflow_id: str) -> bool:
         """Whether there is a run with this workflow_id."""
-        async with begin(self._engine) as connection:
-            query = select(RUNS.c.workflow_id).where(RUNS.c.workflow_id == workflow_id)
-            return (await connection.execute(query)).first() is not None
+        query = select(RUNS.c.workflow_id).where(RUNS.c.workflow_id == workflow_id)
+        return bool(await self._reader.rows(query))
 
-    @uninterrupted
+    @kept_trying
     async def get(self, workflow_id: str) -> Run:
         """The record of a run.
 
         Raises:
             RunError: There is none (``run_not_found``).
         """
-        async with begin(self._engine) as connection:
-            query = select(RUNS).where(RUNS.c.workflow_id == workflow_id)
-            row = (await connection.execute(query)).mappings().first()
-            return _record(Run, _found(row, workflow_id), RUNS)
+        query = select(RUNS).where(RUNS.c.workflow_id == workflow_id)
+        row = next(iter(await self._reader.rows(query)), None)
+        return _record(Run, _found(row, workflow_id), RUNS)
 
-    @uninterrupted
+    @kept_trying
     async def update(self, workflow_id: str, **changes: Unpack[RunChanges]) -> Run:
         """Change a run; its ``updated_at`` becomes now.
+
+        A result that says "succeeded" is queued for memory in the same transaction.
 
         Returns:
             The run as it is afterwards.
@@ -103,36 +146,36 @@ class RunStore:
         if "error" in changes:
             values["error"] = _plain(changes["error"])
         async with begin(self._engine) as connection:
+            await refuse_lost(connection, workflow_id, self._claim)
             change = update(RUNS).where(RUNS.c.workflow_id == workflow_id).values(values)
             row = (await connection.execute(change.returning(RUNS))).mappings().first()
             # Read back inside of the transaction: a value no Run can hold is rolled back.
-            return _record(Run, _found(row, workflow_id), RUNS)
+            run = _record(Run, _found(row, workflow_id), RUNS)
+            if (changes.get("result") or {}).get("status") == RunStatus.SUCCEEDED:
+                await queue_remembering(connection, run.project, workflow_id)
+            return run
 
-    @uninterrupted
+    @kept_trying
     async def request_cancel(self, workflow_id: str) -> Run:
         """Ask the executor of a run to stop; it looks at ``cancel_requested``."""
         return await self.update(workflow_id, cancel_requested=True)
 
-    @uninterrupted
-    async def list(
-        self,
-        *,
-        project: str | None = None,
-        workflow: str | None = None,
-        status: RunStatus | None = None,
-        limit: int | None = DEFAULT_LIMIT,
-    ) -> list[Run]:
-        """Runs, the newest first; ``limit=None`` gives all of them."""
-        wanted = {"project": project, "workflow": workflow, "status": status}
-        query = select(RUNS).order_by(RUNS.c.created_at.desc(), RUNS.c.workflow_id.desc())
-        for name, value in wanted.items():
-            if value is not None:
-                query = query.where(RUNS.c[name] == value)
-        async with begin(self._engine) as connection:
-            rows = (await connection.execute(query.limit(limit))).mappings()
-            return [_record(Run, row, RUNS) for row in rows]
+    @kept_trying
+    async def list(self, **asked: Unpack[Listing]) -> list[Run]:
+        """Runs, the newest first; ``limit=None`` gives all, no ``projects`` those of every one."""
+        asked.setdefault("limit", DEFAULT_LIMIT)
+        query = newest(select(RUNS), **asked)
+        return [_record(Run, row, RUNS) for row in await self._reader.rows(query)]
 
-    @uninterrupted
+    @kept_trying
+    async def parts(self, workflow_id: str, project: str) -> Listed[Run]:
+        """The runs that are a part of a pipeline: their ids are its id, a dot and their workflow."""
+        is_part = RUNS.c.workflow_id == literal(f"{workflow_id}.").concat(RUNS.c.workflow)
+        of_project = is_part & (RUNS.c.project == project)
+        query = select(RUNS).where(of_project).order_by(RUNS.c.workflow_id)
+        async with begin(self._engine) as connection:
+            return [_record(Run, row, RUNS) for row in (await connection.execute(query)).mappings()]
+
     async def append_event(
         self,
         workflow_id: str,
@@ -143,34 +186,51 @@ class RunStore:
         message: str,
         data: Json | None = None,
     ) -> Event:
-        """Write the next event of a run down; ``seq`` counts from 1 without a gap.
+        """Write the next event of a run down, and that the run stands there now.
+
+        ``seq`` counts from 1 without a gap.
 
         Raises:
             RunError: There is no such run (``run_not_found``).
         """
+        said = Said(
+            status=status,
+            step=step,
+            progress=progress,
+            message=message.replace("\0", "\ufffd"),  # no text of PostgreSQL holds a NUL
+            data=data,
+        )
+        return await self._append(workflow_id, said, [])
+
+    @kept_trying
+    async def _append(self, workflow_id: str, said: Said, tried: Listed[Event]) -> Event:
         # The counter's row is locked until the commit, and a rollback takes the number back.
         counted = (
             update(RUNS)
             .where(RUNS.c.workflow_id == workflow_id)
-            .values(last_seq=RUNS.c.last_seq + 1)
+            .values(
+                last_seq=RUNS.c.last_seq + 1,
+                **standing(said["status"], said["step"], said["progress"]),
+            )
             .returning(RUNS.c.last_seq, RUNS.c.project)
         )
         async with begin(self._engine) as connection:
+            if tried:
+                # First of all the lock: it is had once the attempt before is over on the server.
+                # Before the claim, which an event that ends the run gives back.
+                await _lock(connection, workflow_id)
+                if await has_event(connection, tried[-1]):
+                    return tried[-1]
+            await refuse_lost(connection, workflow_id, self._claim)
             row = _found((await connection.execute(counted)).mappings().first(), workflow_id)
             event = Event(
-                project=row["project"],
-                workflow_id=workflow_id,
-                seq=row["last_seq"],
-                status=status,
-                step=step,
-                progress=progress,
-                message=message.replace("\0", "\ufffd"),  # no text of PostgreSQL holds a NUL
-                data=data,
+                project=row["project"], workflow_id=workflow_id, seq=row["last_seq"], **said
             )
+            tried.append(event)
             await connection.execute(insert(EVENTS).values(event.model_dump()))
         return event
 
-    @uninterrupted
+    @kept_trying
     async def events(self, workflow_id: str, *, after: int = 0) -> Listed[Event]:
         """The events of a run whose ``seq`` is above ``after``, in order."""
         query = (
@@ -178,21 +238,25 @@ class RunStore:
             .where(EVENTS.c.workflow_id == workflow_id, EVENTS.c.seq > after)
             .order_by(EVENTS.c.seq)
         )
-        async with begin(self._engine) as connection:
-            rows = (await connection.execute(query)).mappings()
-            return [_record(Event, row, EVENTS) for row in rows]
+        return [_record(Event, row, EVENTS) for row in await self._reader.rows(query)]
 
-    @uninterrupted
     async def add_decisions(self, workflow_id: str, decisions: Sequence[Decision]) -> None:
         """Append decisions to a run and to the chain of its project.
 
         Raises:
             RunError: There is no such run (``run_not_found``).
         """
-        if not decisions:
-            return
+        if decisions:
+            await self._add(workflow_id, decisions, [])
+
+    @kept_trying
+    async def _add(
+        self, workflow_id: str, decisions: Sequence[Decision], tried: Listed[Link]
+    ) -> None:
         async with begin(self._engine, write_lock=True) as connection:
             project = await self._project_of(connection, workflow_id)
+            if tried and await has_link(connection, project, tried[-1]):
+                return
             claimed = (
                 update(PROJECTS)
                 .where(PROJECTS.c.project == project)
@@ -201,13 +265,14 @@ class RunStore:
             )
             last, head = (await connection.execute(claimed)).one()
             links, head = continued(workflow_id, decisions, before=last - len(decisions), head=head)
+            tried.append(links[-1])
             rows = [{"project": project, **asdict(link)} for link in links]
             await connection.execute(insert(DECISIONS), rows)
             await connection.execute(
                 update(PROJECTS).where(PROJECTS.c.project == project).values(head_hash=head)
             )
 
-    @uninterrupted
+    @kept_trying
     async def decisions(self, workflow_id: str) -> Listed[Decision]:
         """The decisions of a run, in the order they were made."""
         query = (
@@ -218,10 +283,10 @@ class RunStore:
         async with begin(self._engine) as connection:
             rows = (await connection.execute(query)).all()
         for row in rows:
-            _refuse_newer(row.schema_version, "decision")
+            refuse_newer(row.schema_version, "decision")
         return [Decision.model_validate_json(row.content) for row in rows]
 
-    @uninterrupted
+    @kept_trying
     async def audit(self, project: str | None = None) -> Listed[ChainReport]:
         """The decision chain of a project, or of each project, recomputed.
 
@@ -238,7 +303,7 @@ class RunStore:
                 raise RunError(f"There is no project {project!r}.", code="run_not_found")
             return [await _report(connection, row) for row in found]
 
-    @uninterrupted
+    @kept_trying
     async def register_artifact(self, artifact: Artifact) -> None:
         """Write down that a run made or uses an artifact; a second time changes nothing.
 
@@ -255,7 +320,7 @@ class RunStore:
             if (await connection.execute(known)).first() is None:
                 await connection.execute(insert(ARTIFACTS).values(artifact.model_dump()))
 
-    @uninterrupted
+    @kept_trying
     async def artifacts(self, workflow_id: str) -> Listed[Artifact]:
         """The artifacts of a run, in the order they were registered."""
         query = (
@@ -263,11 +328,31 @@ class RunStore:
             .where(ARTIFACTS.c.workflow_id == workflow_id)
             .order_by(ARTIFACTS.c.position)
         )
-        async with begin(self._engine) as connection:
-            rows = (await connection.execute(query)).mappings()
-            return [_record(Artifact, row, ARTIFACTS) for row in rows]
+        return [_record(Artifact, row, ARTIFACTS) for row in await self._reader.rows(query)]
 
-    @uninterrupted
+    @kept_trying
+    async def artifacts_named(self, project: str, name: str) -> Listed[Artifact]:
+        """A project's registrations of the artifact with this id (its hash) or path, in order."""
+        is_named = or_(ARTIFACTS.c.artifact_id == name, ARTIFACTS.c.path == name)
+        query = select(ARTIFACTS).where(ARTIFACTS.c.project == project, is_named)
+        rows = await self._reader.rows(query.order_by(ARTIFACTS.c.position))
+        return [_record(Artifact, row, ARTIFACTS) for row in rows]
+
+    @kept_trying
+    async def registered(
+        self, artifact_id: str, *, kind: str, projects: Sequence[str] | None = None
+    ) -> Artifact | None:
+        """The latest registration of an artifact by a run, of some projects or of all."""
+        query = select(ARTIFACTS).where(
+            ARTIFACTS.c.artifact_id == artifact_id, ARTIFACTS.c.kind == kind
+        )
+        if projects is not None:
+            query = query.where(ARTIFACTS.c.project.in_(projects))
+        query = query.order_by(ARTIFACTS.c.position.desc()).limit(1)
+        found = [_record(Artifact, row, ARTIFACTS) for row in await self._reader.rows(query)]
+        return found[0] if found else None
+
+    @kept_trying
     async def uses(self, project: str, artifact_id: str) -> int:
         """How many registrations of a project's runs point at an artifact."""
         query = select(func.count()).where(
@@ -276,7 +361,7 @@ class RunStore:
         async with begin(self._engine) as connection:
             return int((await connection.execute(query)).scalar_one())
 
-    @uninterrupted
+    @kept_trying
     async def delete(self, workflow_id: str) -> None:
         """Remove a run, its events and artifact rows, and the text of its decisions.
 
@@ -290,7 +375,7 @@ class RunStore:
             await _erase(connection, [workflow_id])
         await scrub(self._engine)
 
-    @uninterrupted
+    @kept_trying
     async def delete_project(self, project: str) -> int:
         """Remove every run of a project as ``delete`` does.
 
@@ -320,9 +405,15 @@ class RunStore:
 
     async def _project_of(self, connection: AsyncConnection, workflow_id: str) -> str:
         # Its row stays locked, so that nothing is added to a run while it is being deleted.
-        query = select(RUNS.c.project).where(RUNS.c.workflow_id == workflow_id).with_for_update()
-        row = (await connection.execute(query)).mappings().first()
-        return str(_found(row, workflow_id)["project"])
+        await refuse_lost(connection, workflow_id, self._claim)
+        return await _lock(connection, workflow_id)
+
+
+async def _lock(connection: AsyncConnection, workflow_id: str) -> str:
+    """The project of a run, whose row is locked until the commit."""
+    query = select(RUNS.c.project).where(RUNS.c.workflow_id == workflow_id).with_for_update()
+    row = (await connection.execute(query)).mappings().first()
+    return str(_found(row, workflow_id)["project"])
 
 
 async def _report(connection: AsyncConnection, project: Row[Any]) -> ChainReport:
@@ -344,6 +435,7 @@ async def _erase(connection: AsyncConnection, workflow_ids: Sequence[str]) -> No
     for workflow_id in workflow_ids:
         for table in (EVENTS, ARTIFACTS, RUNS):
             await connection.execute(delete(table).where(table.c.workflow_id == workflow_id))
+        await queue_forgetting(connection, workflow_id)
         await connection.execute(
             update(DECISIONS)
             .where(DECISIONS.c.workflow_id == workflow_id)
@@ -353,19 +445,17 @@ async def _erase(connection: AsyncConnection, workflow_ids: Sequence[str]) -> No
 
 def _found(row: RowMapping | None, workflow_id: str) -> RowMapping:
     if row is None:
-        raise RunError(
-            f"There is no run {workflow_id!r}. `mmm-workflows list` shows the runs that there are.",
-            code="run_not_found",
-        )
+        raise RunNotFound.of(workflow_id)
     return row
 
 
 def _record[R: Record](kind: type[R], row: Mapping[Any, Any], table: Table) -> R:
-    _refuse_newer(row["schema_version"], f"row of {table.name}")
+    refuse_newer(row["schema_version"], f"row of {table.name}")
     return kind.model_validate({name: row[name] for name in kind.model_fields})
 
 
-def _refuse_newer(found: int, what: str) -> None:
+def refuse_newer(found: int, what: str) -> None:
+    """Refuse what a later version stored: it may mean something else (``store_schema``)."""
     if found > SCHEMA_VERSION:
         raise MMMError(
             f"A stored {what} has schema_version {found}; this version reads {SCHEMA_VERSION} and "

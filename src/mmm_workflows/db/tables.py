@@ -1,4 +1,4 @@
-"""The tables of runs, events, decisions, artifacts and passages, in SQL that every database has."""
+"""The tables of runs, of what belongs to them and of memory, in SQL that every database has."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 
 # Migrations in the order they apply; the last is what this code reads and writes.
-REVISIONS: Final = ("0001", "0002", "0010")
+REVISIONS: Final = ("0001", "0002", "0010", "0011", "0020", "0030")
 
 NAME_LENGTH: Final = 200
 
@@ -105,7 +106,17 @@ RUNS: Final = Table(
     Column("created_at", AwareDateTime, nullable=False),
     Column("updated_at", AwareDateTime, nullable=False),
     Column("last_seq", Integer, nullable=False),
+    # Who works on it: see db.claims.
+    Column("on_queue", Boolean, nullable=False, server_default=false()),
+    Column("claim", String(32)),
+    Column("holder", String(NAME_LENGTH)),
+    Column("lease_until", AwareDateTime),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    # A person's answer that it has not taken in yet, and the question that it waits with.
+    Column("answer", Text),
+    Column("asked", String(NAME_LENGTH)),
     Index("ix_runs_project_created_at", "project", "created_at"),
+    Index("ix_runs_on_queue_status", "on_queue", "status"),
 )
 
 EVENTS: Final = Table(
@@ -170,7 +181,27 @@ PASSAGES: Final = Table(
     Column("read_from", Text, nullable=False),
     Column("text", Text, nullable=False),
     Column("created_at", AwareDateTime, nullable=False),
+    Column("valid_from", AwareDateTime),
+    Column("valid_to", AwareDateTime),
     UniqueConstraint("project", "passage_id", name="uq_passages_of_project"),
     Index("ix_passages_project_node_id", "project", "node_id"),
     Index("ix_passages_project_workflow_id", "project", "workflow_id"),
+)
+
+# What memory has yet to take, in order. A row of a whole project that is done is its tombstone.
+MEMORY_OUTBOX: Final = Table(
+    "memory_outbox",
+    METADATA,
+    Column("position", Integer, primary_key=True),
+    Column("project", String(NAME_LENGTH), nullable=False),
+    Column("workflow_id", String(NAME_LENGTH), index=True),
+    Column("action", String(20), nullable=False),
+    Column("missing", String(NAME_LENGTH), nullable=False),
+    Column("reason", Text),
+    Column("runs", Integer, nullable=False),
+    Column("queued_at", AwareDateTime, nullable=False),
+    Column("done_at", AwareDateTime),
+    Index("ix_memory_outbox_project_done_at", "project", "done_at"),
+    # The order of rows decides what comes back: the number of one that went is never used again.
+    sqlite_autoincrement=True,
 )

@@ -22,6 +22,7 @@ from mmm_workflows.llm.speech import (
     tokens_of,
 )
 from mmm_workflows.mmm.material import READ_NOT_OBEY
+from mmm_workflows.traces import span
 
 REPAIRS: Final = 2
 RETRIES: Final = 1
@@ -100,7 +101,8 @@ class ChatModel:
         talk: tuple[Message, ...] = opening
         usage = Usage()
         for attempt in range(1, REPAIRS + 2):
-            spoken = await self._speak(talk, schema, budget, max_reply_tokens)
+            with span("model call", model=self.name, shape=shape.__name__, attempt=attempt):
+                spoken = await self._speak(talk, schema, budget, max_reply_tokens)
             usage += spoken.usage
             try:
                 value = read_reply(shape, spoken)

@@ -21,7 +21,9 @@ DIMENSION: Final = 384
 MAX_TOKENS: Final = 256
 # 32 texts of 256 tokens took 1.1 GB, 4 of them 0.3 GB.
 BATCH: Final = 8
-THREADS: Final = 2
+# A question is short: a second thread costs it 0.5 ms of CPU (4.2 ms, not 3.7) and takes the core that
+# words and graph are searched on; a batch on two busy cores was not faster by it either.
+THREADS: Final = 1
 
 TOKENIZER: Final = Path(__file__).parent / "assets" / "minilm_tokenizer.json"
 WEIGHTS_SHA256: Final = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
@@ -99,7 +101,11 @@ class _MiniLm:
         self._tokenizer.no_padding()
 
     def vectors(self, texts: list[str]) -> FloatArray:
-        encodings = self._tokenizer.encode_batch(texts)
+        # For a single text a batch would only wake the tokenizer's threads.
+        alone = len(texts) == 1
+        encodings = (
+            [self._tokenizer.encode(texts[0])] if alone else self._tokenizer.encode_batch(texts)
+        )
         # Texts of one length together: the shorter ones are filled up to the longest.
         order = sorted(range(len(texts)), key=lambda i: len(encodings[i].ids))
         found = np.empty((len(texts), DIMENSION))

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 from mmm_workflows.mmm.dataset import Dataset
 from mmm_workflows.mmm.quality import DataVerdict, QualityReport
 from mmm_workflows.mmm.spec import DEFAULT_L_MAX, PERIODS_PER_YEAR
+from mmm_workflows.mmm.versions import Relation
 from mmm_workflows.records import Severity
 
 BY_FINDING = {
+    "history_restated": "fit the model afresh before comparing it with an earlier one, and read a "
+    "change in what media returns as one of the data first: the history of {names} was restated",
+    "scale_changed": "make sure of the unit of {names} before reading any return: the scale changed",
+    "column_maybe_renamed": "name the role of {names}: a column of before may have been renamed to it",
+    "column_removed": "ask why {names} is missing: results without it cannot be set beside those "
+    "of before",
     "channels_correlate": "vary the budgets of {names} against each other, or merge them: as they "
     "are, read their sum rather than each",
     "channel_redundant": "leave out or merge {names}: their spend follows from the others",
@@ -33,7 +41,8 @@ def recommend(dataset: Dataset, report: QualityReport) -> tuple[str, ...]:
     )
     grouped: dict[str, list[str]] = {}
     for finding in report.findings:
-        if finding.code in BY_FINDING and finding.variable is not None:
+        is_pressing = finding.severity is not Severity.INFO
+        if finding.code in BY_FINDING and finding.variable is not None and is_pressing:
             names = grouped.setdefault(finding.code, [])
             if finding.variable not in names:
                 names.append(finding.variable)
@@ -48,6 +57,22 @@ def recommend(dataset: Dataset, report: QualityReport) -> tuple[str, ...]:
             "their credit."
         )
     return (opening, *advice)
+
+
+RELATION_WORDS: Final[dict[Relation, str]] = {
+    "same_file": "the same file as in",
+    "newer_version": "a newer version of the data of",
+    "older_version": "an older version of the data of",
+}
+
+
+def describe_earlier(relation: Relation, workflow_id: str, at: datetime, differences: int) -> str:
+    """Which earlier run the data was known from, and how many differences were found."""
+    counted = {0: "no difference", 1: "1 difference"}.get(differences, f"{differences} differences")
+    return (
+        f"This is {RELATION_WORDS[relation]} run {workflow_id} of {at:%Y-%m-%d}, with {counted}; it "
+        "was treated in the same way where the request left it open."
+    )
 
 
 VERDICTS: Final = {

@@ -1,4 +1,4 @@
-"""Pictures of the data: Vega-Lite for those who draw on, SVG for those who look."""
+"""Charts of the data in Vega-Lite; who looks at them is given pictures (see tools.pictures)."""
 
 from __future__ import annotations
 
@@ -6,28 +6,25 @@ from typing import Final
 
 import altair as alt
 import pandas as pd
-import vl_convert
 
 from mmm_workflows.mmm.dataset import Dataset, Described
 
 WIDTH: Final = 720
 HEIGHT: Final = 260
 PALETTE: Final = ("#3b6ea5", "#d98b3a", "#5b9a68", "#a85a7a", "#7d6cb0", "#8a8a5c", "#4aa3a2")
-VEGA_LITE: Final = "6.1"
 # A column's own name as a field would be parsed: dots, brackets and quotes have a meaning there.
 TARGET: Final = "__target"
 
 
 class Chart(Described):
-    """A chart as a specification and as a picture."""
+    """A chart as a specification."""
 
     slug: str
     title: str
     vega_lite: str
-    svg: str
 
 
-def draw(dataset: Dataset) -> tuple[Chart, ...]:
+def charts_of(dataset: Dataset) -> tuple[Chart, ...]:
     """The target, the spend, how they move together, and each channel against the target."""
     frame = dataset.national()
     target = dataset.target
@@ -121,6 +118,4 @@ def _finished(slug: str, title: str, chart: alt.TopLevelMixin) -> Chart:
     styled = styled.configure_view(stroke=None).configure_axis(
         gridColor="#eeeeee", domainColor="#bbbbbb", tickColor="#bbbbbb"
     )
-    specification = styled.to_json(indent=None)
-    svg = vl_convert.vegalite_to_svg(specification, vl_version=VEGA_LITE)
-    return Chart(slug=slug, title=title, vega_lite=specification, svg=svg)
+    return Chart(slug=slug, title=title, vega_lite=styled.to_json(indent=None))

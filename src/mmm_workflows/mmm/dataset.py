@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -80,6 +81,21 @@ class CleaningStep(Described):
     cells: tuple[tuple[str, str, float], ...]  # (where, as typed, new value)
 
 
+class Treatment(Described):
+    """How the columns of the files were read, beyond what the variables say.
+
+    Attributes:
+        left_out: Columns that are no variable, such as text.
+        unit_is_open: The target's unit was assumed where its name leaves it open.
+    """
+
+    date_column: str
+    date_format: str
+    geography_column: str | None = None
+    left_out: tuple[str, ...] = ()
+    unit_is_open: bool = False
+
+
 class Sidecar(Described):
     """What the MFF table cannot say by itself; ``<stem>.mff.json`` beside ``<stem>.csv``."""
 
@@ -89,6 +105,7 @@ class Sidecar(Described):
     frequency: Frequency
     variables: tuple[Variable, ...]
     sources: tuple[SourceFile, ...]
+    treatment: Treatment | None = None
     cleaning: tuple[CleaningStep, ...] = ()
     decisions: tuple[Decision, ...] = ()
 
@@ -123,6 +140,15 @@ class Dataset:
     def geographies(self) -> tuple[str, ...]:
         """The names of the geographies; a national table has one, without a name."""
         return tuple(sorted(self.frame["Geography"].unique()))
+
+    def under(self, names: Mapping[str, str]) -> Dataset:
+        """The same series, those of ``names`` under another name."""
+        variables = tuple(
+            v.model_copy(update={"name": names.get(v.name, v.name)}) for v in self.sidecar.variables
+        )
+        called = self.frame["VariableName"].map(lambda name: names.get(name, name))
+        frame = self.frame.assign(VariableName=called)
+        return Dataset(frame, self.sidecar.model_copy(update={"variables": variables}))
 
     def national(self) -> pd.DataFrame:
         """One row per period, one column per variable, each added up in its own way.
@@ -205,7 +231,7 @@ def read_mff(path: Path) -> Dataset:
         DatasetError: The table or its sidecar is missing (``dataset_not_found``), is no MFF
             (``mff_invalid``) or was changed after the sidecar was written (``mff_changed``).
     """
-    sidecar = _read_sidecar(path)
+    sidecar = read_sidecar(path)
     if table_sha256(path) != sidecar.mff_sha256:
         raise DatasetError(
             f"{path.name} has changed since {sidecar_path(path).name} was written for it. "
@@ -230,7 +256,13 @@ def read_mff(path: Path) -> Dataset:
     return Dataset(frame[list(MFF_COLUMNS)], sidecar)
 
 
-def _read_sidecar(path: Path) -> Sidecar:
+def read_sidecar(path: Path) -> Sidecar:
+    """What the sidecar of an MFF table says, without reading the table.
+
+    Raises:
+        DatasetError: The table or its sidecar is missing (``dataset_not_found``), or the sidecar
+            cannot be read (``mff_invalid``).
+    """
     beside = sidecar_path(path)
     for needed in (path, beside):
         if not needed.is_file():

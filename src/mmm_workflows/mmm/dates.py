@@ -15,6 +15,7 @@ from mmm_workflows.mmm.months import months_of, on_day, usual_day
 from mmm_workflows.mmm.names import same_written, suggestion
 from mmm_workflows.mmm.spec import Frequency
 from mmm_workflows.mmm.tables import Table
+from mmm_workflows.mmm.treatment import EarlierTreatment
 from mmm_workflows.records import Decision
 
 FORMATS: Final = (
@@ -45,14 +46,16 @@ class DateChoice(Described):
     decisions: tuple[Decision, ...]
 
 
-def choose_dates(table: Table, given: str | None) -> DateChoice:
-    """The date column and its format.
+def choose_dates(
+    table: Table, given: str | None, earlier: EarlierTreatment | None = None
+) -> DateChoice:
+    """The date column and its format; ``earlier`` tells what the file alone leaves open.
 
     Raises:
         DatasetError: The named column is not there, no column or several could be it, a cell is no
             date, or the dates can be read in two ways.
     """
-    column, decisions = _choose_column(table, given)
+    column, decisions = _choose_column(table, given, earlier)
     cells = table.column(column).cells
     fitting = [f for f in FORMATS if all(_read(c, f) is not None for c in cells)]
     if not fitting:
@@ -60,6 +63,13 @@ def choose_dates(table: Table, given: str | None) -> DateChoice:
     if len(fitting) > 1:
         regular = [f for f in fitting if _is_regular([_known(c, f) for c in cells])]
         fitting = regular or fitting
+    if len(fitting) > 1 and earlier is not None and earlier.date_format in fitting:
+        how = earlier.decide(
+            f"How are the dates in {column!r} written?", earlier.date_format, fitting
+        )
+        return DateChoice(
+            column=column, date_format=earlier.date_format, decisions=(*decisions, how)
+        )
     if len(fitting) > 1:
         raise DatasetError(
             f"The dates in {column!r} can be read as {' or '.join(fitting)}: {cells[0]!r} alone "
@@ -162,7 +172,9 @@ def refuse_irregular(table: Table, choice: DateChoice, dates: list[date], of: st
         )
 
 
-def _choose_column(table: Table, given: str | None) -> tuple[str, tuple[Decision, ...]]:
+def _choose_column(
+    table: Table, given: str | None, earlier: EarlierTreatment | None
+) -> tuple[str, tuple[Decision, ...]]:
     if given is not None:
         found = same_written(given, table.names)
         if len(found) != 1:
@@ -172,6 +184,12 @@ def _choose_column(table: Table, given: str | None) -> tuple[str, tuple[Decision
             )
         return found[0], ()
     dated = [c.name for c in table.columns if any(_all_dates(c.cells, f) for f in FORMATS)]
+    if earlier is not None and earlier.date_column in dated:
+        return earlier.date_column, (
+            earlier.decide(
+                "Which column holds the dates?", earlier.date_column, dated, "date_column (--date)"
+            ),
+        )
     named = [n for n in dated if n.lower() in DATE_NAMES]
     options = named or dated
     if not options:

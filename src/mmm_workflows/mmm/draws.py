@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmm_workflows.mmm.response import adstock_weights
 from mmm_workflows.mmm.results import FloatArray
 from mmm_workflows.mmm.spec import Adstock, Frequency, Saturation
 
@@ -43,6 +45,15 @@ class Draws:
     target_is_money: bool
     spend_unit: str
     margin: float | None = None
+
+    @cached_property
+    def weights(self) -> tuple[FloatArray, ...]:
+        """Of each channel the weights of its carry-over per draw, ``(S, l_max)``."""
+        kinds = (None,) * len(self.channels) if self.theta is None else self.theta.T
+        return tuple(
+            adstock_weights(self.adstock, alpha, self.l_max, theta)
+            for alpha, theta in zip(self.alpha.T, kinds, strict=True)
+        )
 
     @property
     def count(self) -> int:

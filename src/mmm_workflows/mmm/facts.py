@@ -6,12 +6,16 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from mmm_workflows.mmm.figures import figure, interval, money, percent, probability
+from mmm_workflows.mmm.history import SHOWN, ChannelHistory
 from mmm_workflows.mmm.narrative import Fact, Facts, slugs
 from mmm_workflows.mmm.optimize import Optimization
 from mmm_workflows.mmm.quality import QualityReport
+from mmm_workflows.mmm.refresh_values import Refresh
+from mmm_workflows.mmm.remembered import Remembered
 from mmm_workflows.mmm.results import ChannelResult, Estimate, ModelResults
 from mmm_workflows.mmm.scenario import Outcome, ScenarioResult
 from mmm_workflows.mmm.sensitivity import Sensitivity
+from mmm_workflows.mmm.track_record import PlanOutcome, TrackRecord, record_facts
 from mmm_workflows.records import Severity
 
 ROAS: Final = ("roas", "return")
@@ -20,11 +24,15 @@ CONTRIBUTION: Final = ("contribut", "brought", "bring", "incremental")
 COST: Final = ("cost",)
 # Written with a digit that is no figure.
 R2: Final = "R2"
+BEFORE: Final = ("before", "earlier", "previous", "past")
 SPEND: Final = ("spen", "budget", "cost")
+EARLIER: Final = ("earlier", "before", "previous", "past")
 
 
-def modeling_facts(results: ModelResults) -> Facts:
-    """What a fit says of the whole and of each channel."""
+def modeling_facts(
+    results: ModelResults, refresh: Refresh | None = None, history: Sequence[ChannelHistory] = ()
+) -> Facts:
+    """What a fit says of the whole and of each channel, and how that was before."""
     names = tuple(c.channel for c in results.channels)
     facts = [
         _fact("fit.r2", "/fit/r2", interval(results.fit.r2), f"in-sample {R2} of the fit", "r2", "varia"),
@@ -35,13 +43,23 @@ def modeling_facts(results: ModelResults) -> Facts:
     ]  # fmt: skip
     for index, (channel, slug) in enumerate(zip(results.channels, slugs(names), strict=True)):
         facts += _channel(channel, f"/channels/{index}", slug)
+    by_name = dict(zip(names, slugs(names), strict=True))
+    if refresh is not None:
+        facts += _refresh(refresh, by_name)
+    for index, past in enumerate(history):
+        facts += _history(past, f"/history/{index}", by_name[past.channel])
     return Facts(tuple(facts), names, (results.target, R2))
 
 
 def whatif_facts(
-    scenarios: Sequence[ScenarioResult], found: Optimization | None, table: Sensitivity
+    scenarios: Sequence[ScenarioResult],
+    found: Optimization | None,
+    table: Sensitivity,
+    record: TrackRecord | None = None,
+    *,
+    remembered: Remembered | None = None,
 ) -> Facts:
-    """What a scenario and the best allocation say, and what the next unit of money brings."""
+    """What plans say, what the next unit of money brings, and how earlier forecasts did."""
     names = tuple(table.mroas)
     by_name = dict(zip(names, slugs(names), strict=True))
     facts: list[Fact] = []
@@ -54,6 +72,10 @@ def whatif_facts(
                _estimate(estimate), f"what the next {table.unit} brings in {name}", *MARGINAL)
         for name, estimate in table.mroas.items()
     ]  # fmt: skip
+    if record is not None:
+        facts += record_facts(record)
+    if remembered is not None:
+        facts += _remembered(remembered, by_name)
     return Facts(tuple(facts), names)
 
 
@@ -91,6 +113,38 @@ def _channel(channel: ChannelResult, field: str, slug: str) -> Iterator[Fact]:
                      f"what the next unit of spend on {name} brings", *MARGINAL)  # fmt: skip
 
 
+def _refresh(refresh: Refresh, by_name: dict[str, str]) -> Iterator[Fact]:
+    if refresh.data is not None and refresh.data.added is not None:
+        yield _fact("refresh.added", "/refresh/data/added/count", str(refresh.data.added.count),
+                    "number of new periods since the earlier fit", "new")  # fmt: skip
+    for index, channel in enumerate(refresh.channels):
+        name, move, field = channel.channel, channel.common, f"/refresh/channels/{index}/common"
+        yield _about(name, f"refresh.before.{by_name[name]}", f"{field}/before",
+                     _estimate(move.before),
+                     f"what {name} returned by the earlier fit, in the periods of both fits",
+                     *BEFORE)  # fmt: skip
+        yield _about(name, f"refresh.after.{by_name[name]}", f"{field}/after",
+                     _estimate(move.after),
+                     f"what {name} returns by this fit, in the periods of both fits",
+                     "now", "after", "both")  # fmt: skip
+        yield _about(name, f"refresh.noise.{by_name[name]}", f"{field}/change_in_mcse",
+                     figure(move.change_in_mcse),
+                     f"by how many Monte Carlo standard errors the mean of {name} moved",
+                     "monte carlo", "standard error", "noise")  # fmt: skip
+
+
+def _history(history: ChannelHistory, field: str, slug: str) -> Iterator[Fact]:
+    said = "ROAS" if history.quantity == "roas" else "cost per contribution"
+    # The last one is this fit, which has facts of its own.
+    for index, past in list(enumerate(history.fits))[-SHOWN:-1]:
+        if past.estimate is None:
+            continue
+        point = f"{interval(past.estimate, point='median')} {past.estimate.unit}"
+        yield _about(history.channel, f"history.{slug}.{index}", f"{field}/fits/{index}/estimate",
+                     point, f"{said} of {history.channel} by run {past.workflow_id}, median",
+                     *BEFORE)  # fmt: skip
+
+
 def _scenario(scenario: ScenarioResult, field: str, by_name: dict[str, str]) -> Iterator[Fact]:
     yield from _outcome(scenario.outcome, f"{field}/outcome", "scenario", "scenario", "plan")
     for name, total in scenario.totals.items():
@@ -107,6 +161,34 @@ def _allocation(found: Optimization, by_name: dict[str, str]) -> Iterator[Fact]:
         yield _about(name, f"allocation.{by_name[name]}", f"{field}/allocation/{_key(name)}",
                      money(total, found.unit), f"spend of the best allocation on {name}",
                      "best", "optim", "allocat")  # fmt: skip
+
+
+def _remembered(remembered: Remembered, by_name: dict[str, str]) -> Iterator[Fact]:
+    """Of earlier answers only the figures that may be held against those of this one."""
+    for index, similar in enumerate(remembered.similar):
+        if similar.delta is not None and similar.now is not None:
+            yield _fact(f"earlier.{index}.delta", f"/remembered/similar/{index}/delta",
+                        _estimate(similar.delta),
+                        f"what the same plan brought when it was asked on {similar.answered_at:%Y-%m-%d}",
+                        *EARLIER)  # fmt: skip
+        if similar.came is not None and similar.came.followed:
+            yield from _came(similar.came, index)
+    for index, pattern in enumerate(remembered.patterns):
+        for way, count in (("gains", pattern.gains), ("loses", pattern.loses)):
+            yield _about(pattern.channel, f"earlier.{way}.{by_name[pattern.channel]}",
+                         f"/remembered/patterns/{index}/{way}", f"{count} of {pattern.answers}",
+                         f"in how many earlier best allocations {pattern.channel} {way} share",
+                         *EARLIER)  # fmt: skip
+
+
+def _came(came: PlanOutcome, index: int) -> Iterator[Fact]:
+    field, unit = f"/remembered/similar/{index}/came", came.forecast.unit
+    where = "inside" if came.inside else "outside"
+    yield _fact(f"earlier.{index}.forecast", f"{field}/forecast", _estimate(came.forecast),
+                "what was forecast where that earlier plan was followed", *EARLIER)  # fmt: skip
+    yield _fact(f"earlier.{index}.came", f"{field}/actual", money(came.actual, unit),
+                f"what really came of that earlier plan, {where} the interval of its forecast",
+                *EARLIER)  # fmt: skip
 
 
 def _outcome(outcome: Outcome, field: str, slug: str, *words: str) -> Iterator[Fact]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from mmm_workflows.errors import DatasetError
 from mmm_workflows.mmm.cleaning import clean_column
-from mmm_workflows.mmm.dataset import CleaningStep, Dataset, Sidecar, long_table
+from mmm_workflows.mmm.dataset import CleaningStep, Dataset, Sidecar, Treatment, long_table
 from mmm_workflows.mmm.dates import (
     choose_dates,
     find_frequency,
@@ -19,9 +19,11 @@ from mmm_workflows.mmm.dates import (
     refuse_irregular,
 )
 from mmm_workflows.mmm.names import same_written
+from mmm_workflows.mmm.role_notes import UNIT_ASSUMED
 from mmm_workflows.mmm.roles import Roles
 from mmm_workflows.mmm.spec import Frequency
 from mmm_workflows.mmm.tables import Table, merge, read_table
+from mmm_workflows.mmm.treatment import EarlierTreatment
 from mmm_workflows.records import DEFAULT_PROJECT, Decision, Finding
 
 
@@ -48,12 +50,32 @@ def load_files(
     Raises:
         DatasetError: A file cannot be read, or they cannot be merged.
     """
-    tables = [read_table(path) for path in paths]
+    return merge_files(
+        [read_table(path) for path in paths],
+        date_column=date_column,
+        geography_column=geography_column,
+    )
+
+
+def merge_files(
+    tables: Sequence[Table],
+    *,
+    date_column: str | None,
+    geography_column: str | None,
+    earlier: EarlierTreatment | None = None,
+) -> Table:
+    """Files that were read, as one table; ``earlier`` tells what they alone leave open.
+
+    Raises:
+        DatasetError: They cannot be merged.
+    """
     if len(tables) == 1:
         return tables[0]
+    if geography_column is None and earlier is not None:
+        geography_column = earlier.geography_column
     keys, key_columns = [], set()
     for table in tables:
-        choice = choose_dates(table, date_column)
+        choice = choose_dates(table, date_column, earlier)
         names = [choice.column]
         key = [d.isoformat() for d in read_dates(table, choice)]
         if geography_column and (found := same_written(geography_column, table.names)):
@@ -103,10 +125,22 @@ def make_dataset(
         frequency=clean.frequency,
         variables=roles.variables,
         sources=table.sources,
+        treatment=_treatment(table, roles),
         cleaning=clean.steps,
         decisions=(*roles.decisions, *clean.decisions),
     )
     return Dataset(long_table(clean.frame), sidecar), (*roles.findings, *clean.findings)
+
+
+def _treatment(table: Table, roles: Roles) -> Treatment:
+    read = {roles.date.column, roles.geography, *(v.name for v in roles.variables)}
+    return Treatment(
+        date_column=roles.date.column,
+        date_format=roles.date.date_format,
+        geography_column=roles.geography,
+        left_out=tuple(n for n in table.names if n not in read),
+        unit_is_open=any(f.code == UNIT_ASSUMED for f in roles.findings),
+    )
 
 
 def _check_periods(table: Table, roles: Roles, dates: list[date], places: Sequence[str]) -> None:

@@ -24,7 +24,7 @@ def interpret(results: ModelResults) -> tuple[str, ...]:
     return (
         _opening(results),
         *_warnings(results),
-        *(_channel(c) for c in ranked),
+        *(describe_channel(c) for c in ranked),
         _baseline(results),
         _reading_aid(results),
     )
@@ -49,7 +49,8 @@ def _warnings(results: ModelResults) -> tuple[str, ...]:
     )
 
 
-def _channel(channel: ChannelResult) -> str:
+def describe_channel(channel: ChannelResult) -> str:
+    """What one channel did, and where that is known from."""
     return f"{_brought(channel)}{_learnt(channel.information)}"
 
 

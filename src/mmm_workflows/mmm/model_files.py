@@ -3,6 +3,7 @@
 spec.json       every choice (spec.ModelSpec)
 results.json    every reported number (results.ModelResults)
 draws.npz       the media response per draw, for What-If (draws.Draws), float64
+baseline.npz    the rest of the fitted mean per draw, for forecasts (baseline.Baseline), float64
 posterior.nc    the fit for PyMC-Marketing's ``MMM.load``: parameters, data, and the
                 contributions in float32
 manifest.json   hashes, versions, seed, depth, the MFF's hash
@@ -22,19 +23,24 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mmm_workflows.errors import DatasetError, ModelFileError
+from mmm_workflows.mmm.baseline import Baseline
 from mmm_workflows.mmm.draws import Draws
 from mmm_workflows.mmm.results import ModelResults
 from mmm_workflows.mmm.spec import Adstock, Frequency, ModelSpec, Saturation
 from mmm_workflows.records import Depth, now
 
-MODEL_SCHEMA_VERSION: Final = 1
+MODEL_SCHEMA_VERSION: Final = 2
+# A folder of this format answers What-If and keeps no baseline, so that it cannot forecast.
+WITHOUT_BASELINE: Final = 1
 MANIFEST: Final = "manifest.json"
 SPEC: Final = "spec.json"
 RESULTS: Final = "results.json"
 DRAWS: Final = "draws.npz"
+BASELINE: Final = "baseline.npz"
 POSTERIOR: Final = "posterior.nc"
-FILES: Final = (SPEC, RESULTS, DRAWS, POSTERIOR)
+FILES: Final = (SPEC, RESULTS, DRAWS, BASELINE, POSTERIOR)
 DRAW_ARRAYS: Final = ("dates", "spend", "channel_scale", "alpha", "lam", "beta")
+BASELINE_ARRAYS: Final = ("intercept", "drivers", "waves", "sigma", "target", "controls")
 
 
 class Manifest(BaseModel):
@@ -77,6 +83,22 @@ class ModelFolder:
         """The media response per draw."""
         self._verified(DRAWS)
         return read_draws(self.path / DRAWS)
+
+    def baseline(self) -> Baseline:
+        """The rest of the fitted mean per draw, and its scatter.
+
+        Raises:
+            ModelFileError: The folder is of the format that did not keep it (``model_schema``).
+        """
+        if self.manifest.schema_version == WITHOUT_BASELINE:
+            raise ModelFileError(
+                f"The model folder {self.path} has format {WITHOUT_BASELINE}, which keeps no "
+                "baseline, so it cannot forecast. Run Modeling again on the same data: it is "
+                f"written in format {MODEL_SCHEMA_VERSION} then.",
+                code="model_schema",
+            )
+        self._verified(BASELINE)
+        return read_baseline(self.path / BASELINE)
 
     def verify(self) -> None:
         """Check the hash of every file.
@@ -136,10 +158,10 @@ def open_model(path: Path) -> ModelFolder:
     try:
         raw = json.loads(manifest_path.read_bytes())
         found = raw.get("schema_version") if isinstance(raw, dict) else None
-        if found != MODEL_SCHEMA_VERSION:
+        if not isinstance(found, int) or not WITHOUT_BASELINE <= found <= MODEL_SCHEMA_VERSION:
             raise ModelFileError(
-                f"The model folder {path} has format {found}; this version reads format "
-                f"{MODEL_SCHEMA_VERSION}. Fit the model again.",
+                f"The model folder {path} has format {found}; this version reads formats "
+                f"{WITHOUT_BASELINE} to {MODEL_SCHEMA_VERSION}. Fit the model again.",
                 code="model_schema",
             )
         manifest = Manifest.model_validate(raw)
@@ -147,13 +169,20 @@ def open_model(path: Path) -> ModelFolder:
         raise ModelFileError(
             f"The {MANIFEST} of the model folder {path} cannot be read. Fit the model again."
         ) from error
-    if set(manifest.sha256) != set(FILES):
+    files = _files_of(manifest.schema_version)
+    if set(manifest.sha256) != set(files):
         raise ModelFileError(
             f"The {MANIFEST} of the model folder {path} vouches for "
             f"{', '.join(sorted(manifest.sha256)) or 'nothing'}; a model folder holds "
-            f"{', '.join(FILES)}. Fit the model again."
+            f"{', '.join(files)}. Fit the model again."
         )
     return ModelFolder(path, manifest)
+
+
+def _files_of(schema_version: int) -> tuple[str, ...]:
+    if schema_version == WITHOUT_BASELINE:
+        return tuple(name for name in FILES if name != BASELINE)
+    return FILES
 
 
 def write_manifest(
@@ -225,3 +254,19 @@ def read_draws(path: Path) -> Draws:
         spend_unit=facts["spend_unit"],
         margin=facts["margin"],
     )
+
+
+def write_baseline(path: Path, baseline: Baseline) -> None:
+    """Write the baseline without pickle, as ``np.load(allow_pickle=False)`` reads it."""
+    arrays = {name: getattr(baseline, name) for name in BASELINE_ARRAYS}
+    if baseline.nu is not None:
+        arrays["nu"] = baseline.nu
+    np.savez_compressed(path, **arrays)
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Read what ``write_baseline`` wrote."""
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in BASELINE_ARRAYS}
+        nu = stored["nu"] if "nu" in stored.files else None
+    return Baseline(**arrays, nu=nu)

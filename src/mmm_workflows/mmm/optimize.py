@@ -86,9 +86,14 @@ def seen_limit(draws: Draws, reference: Reference, channel: int) -> float:
 
 
 def optimize(
-    draws: Draws, reference: Reference, total: float, bounds: dict[str, Bound]
+    draws: Draws,
+    reference: Reference,
+    total: float,
+    bounds: dict[str, Bound],
+    *,
+    usual: FloatArray | None = None,
 ) -> Optimization:
-    """Spend a total where it brings most.
+    """Spend a total where it brings most; ``usual`` as for ``compare``.
 
     The objective is concave in the channels' totals, because carry-over is linear and both
     saturations are concave, so what is found is the best there is.
@@ -108,7 +113,7 @@ def optimize(
         allocation=by_channel(draws, found.totals),
         reference_totals=by_channel(draws, reference.totals),
         bounds=bounds,
-        outcome=compare(draws, reference, plan),
+        outcome=compare(draws, reference, plan, usual=usual),
         mroas=mroas_at(draws, reference, plan),
         converged=found.converged,
         iterations=found.iterations,

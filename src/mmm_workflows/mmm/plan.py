@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mmm_workflows.errors import SpecError
+from mmm_workflows.mmm.experiments import OpenExperiment
 from mmm_workflows.mmm.spec import Adstock, Saturation
 
 type CausalRole = Literal[
@@ -241,10 +242,26 @@ class ResearchPlan(PlanPart):
     evidence: tuple[str, ...] = Field(default=(), description="ids of the claims it rests on")
 
 
+class ProjectData(PlanPart):
+    """What is known of the data that the question names: the latest that EDA read of it."""
+
+    workflow_id: str
+    controls: tuple[str, ...]
+    years: float
+    geographies: int
+
+
 class EarlierPlans(PlanPart):
-    """What was planned for this category before, the newest first."""
+    """What was planned for this category before, by which runs, the newest first, and the data.
+
+    Attributes:
+        experiments: What earlier runs proposed for channels of any plan.
+    """
 
     plans: tuple[ResearchPlan, ...] = ()
+    runs: tuple[str, ...] = ()
+    data: ProjectData | None = None
+    experiments: tuple[OpenExperiment, ...] = ()
 
 
 def read_plan(plan: dict[str, Any] | ResearchPlan | None) -> ResearchPlan:

@@ -8,6 +8,7 @@ from typing import Final
 
 from mmm_workflows.mmm.categories import CATEGORIES, GENERIC, Category
 from mmm_workflows.mmm.channel_words import CHANNEL_WORDS
+from mmm_workflows.mmm.countries import geography_in
 from mmm_workflows.mmm.plan import ResearchPlan
 from mmm_workflows.records import Decision
 
@@ -19,6 +20,7 @@ TARGET_WORDS: Final[dict[str, tuple[str, ...]]] = {
     "Leads": ("leads",),
     "Bookings": ("bookings",),
 }
+NOWHERE: Final = "none named"
 EARLIER: Final = "an earlier run of this project planned it"
 
 
@@ -86,6 +88,27 @@ def choose_controls(
         reason=reason,
     )
     return names, decision
+
+
+def choose_geography(question: str, remembered: ResearchPlan) -> tuple[str | None, Decision]:
+    """The country or region of the plan, and why it was chosen; None where nothing names one."""
+    said = geography_in(question)
+    if said:
+        choice, reason = said, "the question names it"
+    elif remembered.geography:
+        choice = remembered.geography
+        reason = (
+            f"{EARLIER}; a question that names another one, or start_from rules, says otherwise"
+        )
+    else:
+        choice, reason = None, "the question names none"
+    decision = Decision(
+        question="Which country or region is the plan for?",
+        options=tuple(dict.fromkeys(filter(None, [choice, remembered.geography, NOWHERE]))),
+        choice=choice or NOWHERE,
+        reason=reason,
+    )
+    return choice, decision
 
 
 def category_decision(category: Category) -> Decision:

@@ -16,7 +16,7 @@ from mmm_workflows.mmm.categories import (
 )
 from mmm_workflows.mmm.causal import default_graph
 from mmm_workflows.mmm.channel_words import CHANNEL_WORDS
-from mmm_workflows.mmm.countries import country_of, geography_in
+from mmm_workflows.mmm.countries import country_of
 from mmm_workflows.mmm.expectations import demand_reason, expected_adstock, expected_saturation
 from mmm_workflows.mmm.plan import (
     CausalGraph,
@@ -32,6 +32,7 @@ from mmm_workflows.mmm.plan_choices import (
     category_decision,
     choose_channels,
     choose_controls,
+    choose_geography,
     choose_target,
     named_in,
 )
@@ -114,7 +115,7 @@ def propose_plan(
         question, channels or data.channels, remembered, category
     )
     controls, control_decision = choose_controls(data.controls, remembered, category)
-    place = geography_in(question) or remembered.geography
+    place, place_decision = choose_geography(question, remembered)
     history = HISTORY.search(question)
     years = data.years if data.years is not None else _years_said(history)
     graph = default_graph(target_variable, names, controls)
@@ -140,7 +141,8 @@ def propose_plan(
         ),
     )
     decisions = (
-        category_decision(category), target_decision, channel_decision, control_decision
+        category_decision(category), target_decision, channel_decision, control_decision,
+        place_decision,
     )  # fmt: skip
     return ProposedPlan(plan, category.name, decisions)
 

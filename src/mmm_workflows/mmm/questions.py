@@ -29,7 +29,11 @@ class ChannelLimit(Value):
 
 
 class Interpretation(Value):
-    """A question as it was read; with ``questions`` when it was not."""
+    """A question as it was read; with ``questions`` when it was not.
+
+    Attributes:
+        question: The words that were read: the last answer where it was asked back.
+    """
 
     kind: QueryKind
     echo: str
@@ -39,6 +43,7 @@ class Interpretation(Value):
     total: float | None = None
     limits: tuple[ChannelLimit, ...] = ()
     max_change_0_1: float | None = None
+    question: str = ""
 
 
 def ask_back(question: str, questions: Sequence[str]) -> Interpretation:

@@ -10,7 +10,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from mmm_workflows.mmm.knowledge import Edge, Passage
+from mmm_workflows.mmm.knowledge import Edge, NodeKind, Passage, Period
 
 
 class Way(StrEnum):
@@ -31,6 +31,42 @@ WEIGHTS: Final[Mapping[Way, float]] = {Way.VECTORS: 1.0, Way.KEYWORDS: 0.75, Way
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Scope(_Value):
+    """Of what is known, what may answer.
+
+    Attributes:
+        project: Nothing of another one is looked at.
+        at: As known at that moment; None for now.
+        about: What speaks of some of these days, or names no time; None for all.
+        current: Leave out what was superseded.
+    """
+
+    project: str
+    at: datetime | None = None
+    about: Period | None = None
+    current: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the project may answer."""
+        return self.at is None and self.about is None and not self.current
+
+    def holds(self, passage: Passage) -> bool:
+        """Whether a passage was known by then and speaks of the time that is asked about."""
+        is_known = self.at is None or passage.created_at <= self.at
+        return is_known and (self.about is None or passage.speaks_of(self.about))
+
+
+class Superseded(_Value):
+    """What took the place of a passage's thing, when, and on what evidence."""
+
+    node_id: str
+    name: str
+    workflow_id: str
+    at: datetime
+    evidence: str
 
 
 class ScorePart(_Value):
@@ -54,12 +90,15 @@ class Recalled(_Value):
     Attributes:
         path: The edges to this one's node from that of another passage that was found directly;
             empty where it hangs on none of them.
+        superseded: What took the place of what it is about; None where it is current, or where
+            the graph could not be asked.
     """
 
     passage: Passage
     score: float
     parts: tuple[ScorePart, ...]
     path: tuple[Edge, ...] = ()
+    superseded: Superseded | None = None
 
 
 class WayUse(_Value):
@@ -80,13 +119,17 @@ class WayUse(_Value):
 
 
 class Recall(_Value):
-    """What is known that may answer a question, best first, and by which ways it was looked for."""
+    """What is known that may answer a question, best first, and by which ways it was looked for.
+
+    Attributes:
+        waiting: How many writes of the project memory has yet to take: what they say may be missing.
+    """
 
     question: str
-    project: str
-    at: datetime | None
+    scope: Scope
     found: tuple[Recalled, ...]
     ways: tuple[WayUse, ...]
+    waiting: int = 0
 
     @property
     def missing(self) -> tuple[WayUse, ...]:
@@ -102,12 +145,16 @@ class Repair(_Value):
         dropped: Vectors of passages that are no more.
         without_node: Nodes that passages are about and that the graph does not have.
         stores: Which stores could be looked at.
+        linked: Runs whose nodes, edges or text a store lacked and has again.
+        forgotten: Runs that are no more and of which something was left.
     """
 
     indexed: int
     dropped: int
     without_node: tuple[str, ...]
     stores: tuple[WayUse, ...]
+    linked: int = 0
+    forgotten: int = 0
 
 
 type Ranking = Sequence[tuple[str, float]]
@@ -132,6 +179,39 @@ def fuse(
 def total(parts: Iterable[ScorePart]) -> float:
     """The score of a passage."""
     return sum(part.share for part in parts)
+
+
+def newest_first(found: Sequence[Recalled]) -> list[Recalled]:
+    """The same, with each superseded passage below those of its kind that took its place."""
+    ordered = [each for each in found if each.superseded is None]
+    ended = [(each, each.superseded) for each in found if each.superseded is not None]
+    # What was replaced last comes first: it may be what took the place of another.
+    for each, by in sorted(ended, key=lambda pair: pair[1].at, reverse=True):
+        ordered.insert(_place(each, by, ordered), each)
+    return ordered
+
+
+def _place(old: Recalled, by: Superseded, ordered: Sequence[Recalled]) -> int:
+    """Where its score puts it, or after the last one that replaces it, whichever is lower."""
+    above = [
+        i
+        for i, each in enumerate(ordered, start=1)
+        if (each.superseded is None and each.score >= old.score)
+        or _replaces(each.passage, old.passage, by)
+    ]
+    place = max(above, default=0)
+    while place < len(ordered) and ordered[place].superseded and ordered[place].score >= old.score:
+        place += 1
+    return place
+
+
+def _replaces(new: Passage, old: Passage, by: Superseded) -> bool:
+    """Whether one is about what took the other's place; of a channel or a choice, what its run says."""
+    if old.kind is NodeKind.CHANNEL:
+        return new.node_id == old.node_id and new.workflow_id == by.workflow_id
+    if old.kind is NodeKind.DECISION:
+        return new.kind is old.kind and new.workflow_id == by.workflow_id
+    return new.node_id == by.node_id
 
 
 class Reached(_Value):

@@ -47,10 +47,17 @@ def carry_over(spend: ArrayLike, weights: ArrayLike) -> FloatArray:
     """
     series = np.asarray(spend, dtype=np.float64)
     lags = np.asarray(weights, dtype=np.float64)
-    felt = lags[..., :1] * series
-    for lag in range(1, min(lags.shape[-1], series.shape[-1])):
-        felt[..., lag:] += lags[..., lag : lag + 1] * series[..., :-lag]
-    return felt
+    each = np.broadcast_shapes(series.shape[:-1], lags.shape[:-1])
+    # Periods first: each step is then over many draws that lie side by side.
+    by_period = np.moveaxis(np.broadcast_to(series, (*each, series.shape[-1])), -1, 0)
+    by_lag = np.ascontiguousarray(
+        np.moveaxis(np.broadcast_to(lags, (*each, lags.shape[-1])), -1, 0)
+    )
+    felt = np.multiply(by_period, by_lag[0], order="C")
+    part = np.empty_like(felt)
+    for lag in range(1, min(len(by_lag), len(by_period))):
+        felt[lag:] += np.multiply(by_period[:-lag], by_lag[lag], out=part[lag:])
+    return np.ascontiguousarray(np.moveaxis(felt, 0, -1))
 
 
 def saturate(kind: Saturation, felt: ArrayLike, lam: ArrayLike, beta: ArrayLike) -> FloatArray:

@@ -11,7 +11,7 @@ import numpy as np
 from mmm_workflows.errors import QueryError
 from mmm_workflows.mmm.draws import Draws
 from mmm_workflows.mmm.figures import figure, money
-from mmm_workflows.mmm.response import adstock_weights, carry_over, saturate, saturate_slope
+from mmm_workflows.mmm.response import carry_over, saturate, saturate_slope
 from mmm_workflows.mmm.results import Estimate, FloatArray, Value, Window, summarise
 from mmm_workflows.mmm.windows import Reference
 
@@ -138,17 +138,32 @@ def marginal(draws: Draws, reference: Reference, channel: int, spend: FloatArray
     )
     side = draws.l_max - 1
     one = np.concatenate([np.zeros(side), spread(spend, 1.0), np.zeros(side)])
-    reached = carry_over(np.broadcast_to(one, (draws.count, one.size)), _weights(draws, channel))
+    reached = carry_over(np.broadcast_to(one, (draws.count, one.size)), draws.weights[channel])
     gained = (slope * reached[:, side:]).sum(axis=1)
     return np.asarray(draws.target_scale / draws.channel_scale[channel] * gained, np.float64)
 
 
-def compare(draws: Draws, reference: Reference, plan: FloatArray) -> Outcome:
-    """Both plans on the same draws; channels that do not change are computed once."""
+def brought_by(draws: Draws, reference: Reference) -> FloatArray:
+    """What each channel brings in the reference, one value per draw: ``(C, S)``."""
+    each = range(len(draws.channels))
+    return np.stack([contribution(draws, reference, c, reference.spend[:, c]) for c in each])
+
+
+def compare(
+    draws: Draws, reference: Reference, plan: FloatArray, *, usual: FloatArray | None = None
+) -> Outcome:
+    """Both plans on the same draws; channels that do not change are computed once.
+
+    Args:
+        draws: The model.
+        reference: What the plan is compared with.
+        plan: Spend per period and channel, ``(W, C)``.
+        usual: What ``brought_by`` gives, where it is kept.
+    """
+    usual = brought_by(draws, reference) if usual is None else usual
     base = np.zeros(draws.count)
     delta = np.zeros(draws.count)
-    for c in range(len(draws.channels)):
-        before = contribution(draws, reference, c, reference.spend[:, c])
+    for c, before in enumerate(usual):
         base += before
         if not np.array_equal(plan[:, c], reference.spend[:, c]):
             delta += contribution(draws, reference, c, plan[:, c]) - before
@@ -182,9 +197,14 @@ def probability_better(
 
 
 def run_scenario(
-    draws: Draws, reference: Reference, changes: Sequence[Change], *, name: str
+    draws: Draws,
+    reference: Reference,
+    changes: Sequence[Change],
+    *,
+    name: str,
+    usual: FloatArray | None = None,
 ) -> ScenarioResult:
-    """Evaluate a plan against its reference."""
+    """Evaluate a plan against its reference; ``usual`` as for ``compare``."""
     plan = plan_of(draws, reference, changes)
     return ScenarioResult(
         name=name,
@@ -193,7 +213,7 @@ def run_scenario(
         reference_plan=reference.how,
         totals=by_channel(draws, plan.sum(axis=0)),
         reference_totals=by_channel(draws, reference.totals),
-        outcome=compare(draws, reference, plan),
+        outcome=compare(draws, reference, plan, usual=usual),
         warnings=warnings_of(draws, reference, plan),
     )
 
@@ -225,11 +245,6 @@ def warnings_of(draws: Draws, reference: Reference, plan: FloatArray) -> tuple[s
     return tuple(said)
 
 
-def _weights(draws: Draws, channel: int) -> FloatArray:
-    theta = None if draws.theta is None else draws.theta[:, channel]
-    return adstock_weights(draws.adstock, draws.alpha[:, channel], draws.l_max, theta)
-
-
 def _felt(draws: Draws, reference: Reference, channel: int, spend: FloatArray) -> FloatArray:
     """Scaled spend after carry-over, from the window's first period on: ``(S, W + L - 1)``."""
     series = np.concatenate([reference.before[:, channel], spend, reference.after[:, channel]])
@@ -239,4 +254,4 @@ def _felt(draws: Draws, reference: Reference, channel: int, spend: FloatArray) -
 def _carried(draws: Draws, channel: int, series: FloatArray) -> FloatArray:
     """Scaled money per period of a channel after carry-over, ``(S, periods)``."""
     scaled = series / draws.channel_scale[channel]
-    return carry_over(np.broadcast_to(scaled, (draws.count, scaled.size)), _weights(draws, channel))
+    return carry_over(np.broadcast_to(scaled, (draws.count, scaled.size)), draws.weights[channel])

@@ -40,8 +40,8 @@ class FeatureTransformations(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     controls: dict[str, ControlTransform] = Field(default_factory=dict)
-    adstock: Adstock = Adstock.GEOMETRIC
-    saturation: Saturation = Saturation.LOGISTIC
+    adstock: Adstock | None = None
+    saturation: Saturation | None = None
     l_max: int | None = Field(default=None, ge=1)
     trend_knots: int | None = Field(default=None, ge=0)
     yearly_seasonality: int | None = Field(default=None, ge=0)
@@ -79,6 +79,8 @@ def propose_spec(
         _note_geographies(dataset, notes)
     _match_plan(dataset, plan, notes)
     target, frequency = dataset.target, dataset.sidecar.frequency
+    adstock = wishes.adstock or Adstock.GEOMETRIC
+    saturation = wishes.saturation or Saturation.LOGISTIC
     l_max = wishes.l_max or min(DEFAULT_L_MAX[frequency], max(1, len(frame) // 4))
     channels = _spending(dataset, frame, notes)
     if margin is not None and not target.is_money:
@@ -89,8 +91,8 @@ def propose_spec(
         channels=channels,
         known=tuple(v.name for v in dataset.channels),
         frequency=frequency,
-        adstock=wishes.adstock,
-        saturation=wishes.saturation,
+        adstock=adstock,
+        saturation=saturation,
         l_max=l_max,
     )
     spec = ModelSpec(
@@ -103,9 +105,9 @@ def propose_spec(
         end=frame.index[-1].date(),
         channels=channel_specs(form, plan.priors, notes),
         controls=_controls(dataset, frame, wishes, notes),
-        adstock=wishes.adstock,
+        adstock=adstock,
         l_max=l_max,
-        saturation=wishes.saturation,
+        saturation=saturation,
         trend_knots=_trend_knots(len(frame) / PERIODS_PER_YEAR[frequency], wishes, notes),
         yearly_seasonality=_seasonality(len(frame) / PERIODS_PER_YEAR[frequency], wishes, notes),
         weekday_levels=_weekday_levels(frequency, wishes, notes),

@@ -6,7 +6,8 @@ import csv
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,26 @@ from mmm_workflows.errors import DatasetError
 from mmm_workflows.mmm.dataset import MFF_COLUMNS, Described, SourceFile
 
 DELIMITERS: Final = (",", ";", "\t", "|")
+# What a line or a header may at most hold: more is no table, and would take memory before it is said.
+LINE_CHARACTERS: Final = 1 << 20
+COLUMNS: Final = 5000
+# Ten years of days in 200 geographies with 50 columns are 36.5 million; each takes some 70 bytes.
+CELLS: Final = 40_000_000
+# The first bytes of what is often taken for a table.
+HEAD: Final = 16
+OTHER_KINDS: Final = {
+    b"\x1f\x8b": "a gzip archive",
+    b"PK\x03\x04": "a ZIP archive or a spreadsheet",
+    b"\xd0\xcf\x11\xe0": "an old spreadsheet",
+    b"%PDF": "a PDF",
+    b"PAR1": "a Parquet file",
+    b"SQLite format 3": "a database",
+    b"\xff\xfe": "text in UTF-16",
+    b"\xfe\xff": "text in UTF-16",
+}
+
+# The number of the line on which it ends, and its cells.
+type Row = tuple[int, list[str]]
 
 
 class Column(Described):
@@ -60,30 +81,11 @@ def read_table(path: Path) -> Table:
 
     Raises:
         DatasetError: The file is missing, empty, has no rows, no readable text, a column without a
-            name or with the name of another, or a row of another length.
+            name or with the name of another, a row of another length, or too many cells.
     """
-    if not path.is_file():
-        raise DatasetError(
-            f"There is no file {path}. Check the path; a relative one starts at the working folder.",
-            code="dataset_not_found",
-        )
-    content = path.read_bytes()
-    lines = _lines(path.name, _text(path.name, content))
-    header = [name.strip() for name in lines[0][1]]
-    _check_header(path.name, header)
-    body = lines[1:]
-    if not body:
-        raise DatasetError(
-            f"{path.name} has a header and no rows. Add one row per period below the header.",
-            code="dataset_no_rows",
-        )
-    for number, cells in body:
-        if len(cells) != len(header):
-            raise DatasetError(
-                f"Row {number} of {path.name} has {len(cells)} cells; its header has "
-                f"{len(header)}. Look for a missing or an extra separator in that row.",
-                code="dataset_row_ragged",
-            )
+    content, header, rows = _begun(path)
+    body = list(islice(rows, CELLS // len(header)))
+    _check_size(path.name, len(header), len(body) + sum(1 for _ in rows))
     source = SourceFile(name=path.name, sha256=hashlib.sha256(content).hexdigest())
     if set(MFF_COLUMNS) <= set(header):
         return _widened(path.name, header, body, source)
@@ -92,6 +94,43 @@ def read_table(path: Path) -> Table:
         for i, name in enumerate(header)
     )
     return Table(columns=columns, rows={path.name: tuple(n for n, _ in body)}, sources=(source,))
+
+
+def check_table(path: Path) -> tuple[str, ...]:
+    """The names of the columns of a file that ``read_table`` takes; cells are not kept for it.
+
+    An MFF long table is read whole.
+
+    Raises:
+        DatasetError: As for ``read_table``.
+    """
+    _, header, rows = _begun(path)
+    if set(MFF_COLUMNS) <= set(header):
+        return read_table(path).names
+    _check_size(path.name, len(header), sum(1 for _ in rows))
+    return tuple(header)
+
+
+def read_columns(path: Path) -> tuple[str, ...]:
+    """The names that ``read_table`` gives to the columns of a file, without keeping its cells.
+
+    Of an MFF long table every row is looked at, of any other file the header alone.
+
+    Raises:
+        DatasetError: The file is no table, as far as it was read.
+        FileNotFoundError: There is none.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        _refuse_other_kinds(path.name, bytes(lines.buffer.read(HEAD)))
+        lines.seek(0)
+        try:
+            rows = _rows(path.name, lines)
+            header = _header(path.name, rows)
+            if not set(MFF_COLUMNS) <= set(header):
+                return tuple(header)
+            return _names_widened(header, _square(path.name, header, rows))
+        except UnicodeDecodeError as error:
+            raise _not_utf8(path.name, error) from error
 
 
 def merge(tables: Sequence[Table], keys: Sequence[Sequence[str]], key_columns: set[str]) -> Table:
@@ -158,33 +197,126 @@ def _refuse_unlike_keys(
             )
 
 
-def _text(name: str, content: bytes) -> str:
+def _begun(path: Path) -> tuple[bytes, list[str], Iterator[Row]]:
+    """The content of a file, its header, and the rows that are still to be read."""
+    if not path.is_file():
+        raise DatasetError(
+            f"There is no file {path}. Check the path; a relative one starts at the working folder.",
+            code="dataset_not_found",
+        )
+    content = path.read_bytes()
+    _check_text(path.name, content)
+    # Not one text, which would take up to four times the bytes once more.
+    rows = _rows(path.name, io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline=""))
+    header = _header(path.name, rows)
+    return content, header, _square(path.name, header, rows)
+
+
+def _empty(name: str) -> DatasetError:
+    return DatasetError(f"{name} is empty. It needs a header and rows.", code="dataset_empty")
+
+
+def _not_utf8(name: str, error: UnicodeDecodeError) -> DatasetError:
+    return DatasetError(
+        f"{name} is not UTF-8 text (byte {error.start}). Save it as CSV in UTF-8; spreadsheets "
+        "must be exported first."
+    )
+
+
+def _refuse_other_kinds(name: str, content: bytes) -> None:
+    for head, kind in OTHER_KINDS.items():
+        if content.startswith(head):
+            raise DatasetError(f"{name} is {kind}. Save the table as CSV in UTF-8.")
+
+
+def _check_text(name: str, content: bytes) -> None:
     if not content.strip():
-        raise DatasetError(f"{name} is empty. It needs a header and rows.", code="dataset_empty")
+        raise _empty(name)
+    _refuse_other_kinds(name, content)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"{name} is not UTF-8 text (byte {error.start}). Save it as CSV in UTF-8; spreadsheets "
-            "must be exported first."
-        ) from error
+        raise _not_utf8(name, error) from error
+    if not text.strip():
+        raise _empty(name)
     if "\x00" in text:
         raise DatasetError(f"{name} is no text file. Save the table as CSV in UTF-8.")
-    return text
 
 
-def _lines(name: str, text: str) -> list[tuple[int, list[str]]]:
+def _rows(name: str, lines: Iterator[str]) -> Iterator[Row]:
     """Rows with the number of the line on which each ends; blank lines are passed over."""
-    first = text.lstrip("\r\n").splitlines()[0]
+    before = list(_up_to_the_first(lines))
+    first = before[-1].splitlines()[0] if before else ""
     delimiter = max(DELIMITERS, key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    if first.count(delimiter) >= COLUMNS:
+        raise _no_row(name)
+    whole = _short(name, chain(before, lines))
+    reader = csv.reader(whole, delimiter=delimiter, strict=True)
     try:
-        return [(reader.line_num, cells) for cells in reader if any(c.strip() for c in cells)]
+        for cells in reader:
+            if any(c.strip() for c in cells):
+                yield reader.line_num, cells
     except csv.Error as error:
         raise DatasetError(
             f"Row {reader.line_num} of {name} cannot be read: {error}. Look for a quote without "
             "its pair."
         ) from error
+
+
+def _up_to_the_first(lines: Iterator[str]) -> Iterator[str]:
+    for line in lines:
+        yield line
+        if line.strip("\r\n"):
+            return
+
+
+def _short(name: str, lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        if len(line) > LINE_CHARACTERS:
+            raise _no_row(name)
+        yield line
+
+
+def _no_row(name: str) -> DatasetError:
+    return DatasetError(
+        f"{name} has a line that is no row of a table: a row takes at most {COLUMNS} columns "
+        f"and {LINE_CHARACTERS} characters. Look for a missing end of line."
+    )
+
+
+def _header(name: str, rows: Iterator[Row]) -> list[str]:
+    found = next(rows, None)
+    if found is None:
+        raise _empty(name)
+    header = [column.strip() for column in found[1]]
+    _check_header(name, header)
+    return header
+
+
+def _square(name: str, header: Sequence[str], rows: Iterator[Row]) -> Iterator[Row]:
+    for number, cells in rows:
+        if len(cells) != len(header):
+            raise DatasetError(
+                f"Row {number} of {name} has {len(cells)} cells; its header has "
+                f"{len(header)}. Look for a missing or an extra separator in that row.",
+                code="dataset_row_ragged",
+            )
+        yield number, cells
+
+
+def _check_size(name: str, width: int, length: int) -> None:
+    if not length:
+        raise DatasetError(
+            f"{name} has a header and no rows. Add one row per period below the header.",
+            code="dataset_no_rows",
+        )
+    if width * length > CELLS:
+        raise DatasetError(
+            f"{name} has {width * length:,} cells; at most {CELLS:,} are read at once. Leave out "
+            "columns that are not asked for, add up days to weeks, or give several files with "
+            "fewer columns each.",
+            code="dataset_too_large",
+        )
 
 
 def _check_header(name: str, header: Sequence[str]) -> None:
@@ -201,9 +333,19 @@ def _check_header(name: str, header: Sequence[str]) -> None:
         )
 
 
-def _widened(
-    name: str, header: list[str], body: list[tuple[int, list[str]]], source: SourceFile
-) -> Table:
+def _names_widened(header: list[str], rows: Iterator[Row]) -> tuple[str, ...]:
+    """The names of the columns that ``_widened`` makes."""
+    geography, variable = header.index("Geography"), header.index("VariableName")
+    names = dict.fromkeys(["Period"])
+    variables: dict[str, None] = {}
+    for _, cells in rows:
+        variables[cells[variable].strip()] = None
+        if cells[geography].strip():
+            names["Geography"] = None
+    return (*names, *variables)
+
+
+def _widened(name: str, header: list[str], body: list[Row], source: SourceFile) -> Table:
     """One column per variable of an MFF long table; a cell keeps the row of its period's first."""
     at = {column: header.index(column) for column in MFF_COLUMNS}
     cells: dict[tuple[str, str], dict[str, str]] = {}

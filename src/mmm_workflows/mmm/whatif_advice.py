@@ -13,6 +13,7 @@ from mmm_workflows.mmm.sensitivity import Sensitivity
 
 # Below this share of its reference a shift is within what a planner would round away.
 SMALL_SHIFT: Final = 0.02
+FAILED_FIT: Final = "The fit failed its diagnostics: its figures should not be used for a decision."
 # A best channel is named alone from this probability on, and as a contender from this one.
 SURE: Final = 0.8
 CONTENDER: Final = 0.05

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         EdaWorkflow,
         ModelingWorkflow,
         ResearchWorkflow,
+        TrackWorkflow,
         WhatifWorkflow,
     )
 
@@ -41,6 +42,13 @@ async def create_whatif_workflow(settings: Settings | None = None) -> WhatifWork
     from mmm_workflows.workflows.front import WhatifWorkflow
 
     return WhatifWorkflow(settings)
+
+
+async def create_track_workflow(settings: Settings | None = None) -> TrackWorkflow:
+    """The workflow from what really came to the scores of forecasts and plans."""
+    from mmm_workflows.workflows.front import TrackWorkflow
+
+    return TrackWorkflow(settings)
 
 
 async def create_ask_workflow(settings: Settings | None = None) -> AskWorkflow:

@@ -73,6 +73,7 @@ class ResearchWorkflow(_Handle):
         review: bool = False,
         web_search: str | None = None,
         replay: str | None = None,
+        start_from: str = "earlier",
         workflow_id: str | None = None,
         on_event: OnEvent | None = None,
         depth: str = Depth.STANDARD,
@@ -83,7 +84,8 @@ class ResearchWorkflow(_Handle):
 
         Target and channels are those of data that is there already.
         ``web_search`` is "on" or "off" (left out: the setting WEB_SEARCH); ``replay`` is a folder
-        of recorded searches and pages, which is read in place of the web.
+        of recorded searches and pages, which is read in place of the web. With
+        ``start_from="rules"`` no earlier plan or data of the project is taken up.
         """
         arguments = {
             "query": query,
@@ -92,6 +94,7 @@ class ResearchWorkflow(_Handle):
             "review": review,
             "web_search": web_search,
             "replay": replay,
+            "start_from": start_from,
         }
         return await self._run(
             "research", arguments,
@@ -114,6 +117,7 @@ class EdaWorkflow(_Handle):
         target_unit: str | None = None,
         currency: str | None = None,
         research_plan: Json | None = None,
+        start_from: str = "earlier",
         workflow_id: str | None = None,
         on_event: OnEvent | None = None,
         depth: str = Depth.STANDARD,
@@ -123,6 +127,7 @@ class EdaWorkflow(_Handle):
         """Check the files and turn them into MFF; what is not named is proposed and recorded.
 
         The data requirements of a ``research_plan`` are ticked in the result's ``checklist``.
+        Data that the project read before is treated as then; ``start_from="rules"`` treats it anew.
         """
         arguments = {
             "data_sources": _texts(data_sources),
@@ -134,6 +139,7 @@ class EdaWorkflow(_Handle):
             "target_unit": target_unit,
             "currency": currency,
             "research_plan": research_plan,
+            "start_from": start_from,
         }
         return await self._run(
             "eda", arguments,
@@ -151,18 +157,24 @@ class ModelingWorkflow(_Handle):
         feature_transformations: Json | None = None,
         *,
         margin: float | None = None,
+        start_from: str = "earlier",
         workflow_id: str | None = None,
         on_event: OnEvent | None = None,
         depth: str = Depth.STANDARD,
         seed: int = DEFAULT_SEED,
         project: str = DEFAULT_PROJECT,
     ) -> Json:
-        """Fit the model; an equal fit of before is reused. ``margin`` is profit per revenue."""
+        """Fit the model; an equal fit of before is reused. ``margin`` is profit per revenue.
+
+        What is not said is chosen as in the project's fit that worked; ``start_from="rules"``
+        chooses it anew.
+        """
         arguments = {
             "mff_data_path": str(mff_data_path),
             "research_plan": research_plan,
             "feature_transformations": feature_transformations,
             "margin": margin,
+            "start_from": start_from,
         }
         return await self._run(
             "modeling", arguments,
@@ -202,6 +214,40 @@ class WhatifWorkflow(_Handle):
         """Answer the question that a run waits with."""
         async with open_runner(self.settings) as runner:
             return await runner.decide(workflow_id, answer, on_event=on_event)
+
+
+class TrackWorkflow(_Handle):
+    """From what really came to the scores of forecasts and plans."""
+
+    async def run(
+        self,
+        actuals: str,
+        model_artifact_path: str | None = None,
+        *,
+        date_column: str | None = None,
+        geography_column: str | None = None,
+        workflow_id: str | None = None,
+        on_event: OnEvent | None = None,
+        depth: str = Depth.STANDARD,
+        seed: int = DEFAULT_SEED,
+        project: str = DEFAULT_PROJECT,
+    ) -> Json:
+        """Score a model's forecast, and the project's plans, by a newer version of its file.
+
+        Without a path it is the project's newest model whose data ends before the file's does.
+        """
+        arguments = {
+            "actuals": str(actuals),
+            "model_artifact_path": (
+                None if model_artifact_path is None else str(model_artifact_path)
+            ),
+            "date_column": date_column,
+            "geography_column": geography_column,
+        }
+        return await self._run(
+            "track", arguments,
+            workflow_id=workflow_id, on_event=on_event, depth=depth, seed=seed, project=project,
+        )  # fmt: skip
 
 
 class AskWorkflow(_Handle):

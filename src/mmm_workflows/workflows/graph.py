@@ -14,6 +14,7 @@ from langgraph.runtime import Runtime
 from pydantic import ValidationError
 
 from mmm_workflows.records import Json
+from mmm_workflows.traces import span
 from mmm_workflows.workflows.context import Context
 from mmm_workflows.workflows.state import State
 
@@ -99,7 +100,8 @@ def _node[S: State](step: Step[S]) -> _Node[S]:
     async def node(state: S, runtime: Runtime[Context]) -> Update:
         speak = runtime.context.speak_as(step.name)
         await speak(0.0, step.title)
-        update = await step.body(state, runtime)
+        with span(f"step {step.name}", workflow_id=runtime.context.workflow_id):
+            update = await step.body(state, runtime)
         check_update(state, update, step.name)
         await speak(1.0, f"{step.title}: done")
         return update

@@ -15,6 +15,7 @@ from mmm_workflows.workflows.contracts import (
     PipelineRequest,
     Request,
     ResearchRequest,
+    TrackRequest,
     WhatifRequest,
 )
 
@@ -55,6 +56,7 @@ WORKFLOWS: dict[str, Entry] = {
             durability="sync",
         ),
         Entry("whatif", "A question to a plan", WhatifRequest, f"{_HERE}.whatif_agent:build"),
+        Entry("track", "Forecasts to their scores", TrackRequest, f"{_HERE}.track_agent:build"),
         Entry("ask", "A question to the data", AskRequest, f"{_HERE}.ask_agent:build"),
         Entry("pipeline", "All four", PipelineRequest, f"{_HERE}.pipeline:build"),
     )

@@ -3,48 +3,54 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import re
-import shutil
-import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO, Final
+from functools import partial
+from typing import BinaryIO, Final, Unpack
 
 from uuid_utils import uuid7
 
 from mmm_workflows.bootstrap import Services, examine_services, open_services
+from mmm_workflows.bootstrap.stores import prepare_stores
 from mmm_workflows.config import Settings, read_settings
-from mmm_workflows.db.artifacts import safe_name
 from mmm_workflows.db.chain import ChainReport
-from mmm_workflows.db.checkpoints import delete_thread
-from mmm_workflows.errors import RunError
-from mmm_workflows.mmm.tables import read_table
+from mmm_workflows.db.claims import Claim
+from mmm_workflows.db.listing import Listing
+from mmm_workflows.db.patience import Patience
+from mmm_workflows.errors import MMMError, RunBusy, RunError, ServiceUnavailable
 from mmm_workflows.records import (
     DEFAULT_PROJECT,
     GENERATED_BY_RULES,
-    MODEL,
-    Artifact,
     Decision,
+    Dependency,
     Depth,
+    ErrorInfo,
     Event,
     Json,
     Run,
+    RunCounts,
     RunStatus,
+    RunView,
     Who,
 )
 from mmm_workflows.workflows import registry
 from mmm_workflows.workflows.context import Speak
-from mmm_workflows.workflows.contracts import DEFAULT_SEED, Request, Upload
-from mmm_workflows.workflows.execution import POLL_S, Execution, OnEvent, thread_id
-from mmm_workflows.workflows.graph import Workflow
-from mmm_workflows.workflows.remembering import Remembering
+from mmm_workflows.workflows.contracts import DEFAULT_SEED, Request, Result, Upload
+from mmm_workflows.workflows.deleting import Deleting, Removed
+from mmm_workflows.workflows.execution import POLL_S, Execution, OnEvent, end
+from mmm_workflows.workflows.refusals import (
+    checked,
+    refuse_other_graph,
+    refuse_other_inputs,
+)
+from mmm_workflows.workflows.remembering import ASK_S, Remembering
+from mmm_workflows.workflows.shelf import Shelf
+from mmm_workflows.workflows.uploads import Uploads
+from mmm_workflows.workflows.watching import Watching
 
-SLUG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-logger = logging.getLogger(__name__)
+# How often a cancel looks again at a run that changes hands.
+CANCEL_TRIES: Final = 10
 
 
 @asynccontextmanager
@@ -59,11 +65,20 @@ async def examine() -> dict[str, str]:
     return await examine_services(read_settings())
 
 
+async def prepare(on_ready: Callable[[str, str], None]) -> dict[str, str]:
+    """Where each store is, once it is made or migrated (see ``bootstrap.stores``)."""
+    return await prepare_stores(read_settings(), on_ready)
+
+
 class Runner:
     """The one way in to the workflows, for every door."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, *, part_of: Patience | None = None) -> None:
         self.services = services
+        # Of the run that the runs started here are parts of.
+        self._patience = part_of
+        self._uploads = Uploads(services)
+        self.watching = Watching(services.runs, services.overview, services.progress)
 
     @property
     def memory(self) -> Remembering:
@@ -71,9 +86,26 @@ class Runner:
         return Remembering(self.services)
 
     @property
+    def shelf(self) -> Shelf:
+        """Uploads, artifacts and models, as they may be handed out."""
+        return Shelf(self.services)
+
+    @property
     def written_by(self) -> str:
         """Whose words the texts of new runs are: the language models' names, or ``rules``."""
         return ", ".join(self.services.languages.names) or GENERATED_BY_RULES
+
+    async def records_lost(self) -> str | None:
+        """Why the records of runs cannot be used at the moment; None where they can."""
+        try:
+            await self.services.runs.exists("")
+        except ServiceUnavailable as error:
+            return error.message
+        return None
+
+    async def dependencies(self) -> tuple[Dependency, ...]:
+        """Whether each service that is set answers at this moment."""
+        return await self.services.readiness.examine()
 
     async def sandbox_mode(self) -> str:
         """What holds generated code on this machine; the canary is sent out at the first call."""
@@ -118,52 +150,56 @@ class Runner:
     ) -> Run:
         """Write a run down as queued, or find the one of this ``workflow_id``."""
         entry = registry.find(workflow)
+        # The first of its kind loads LangGraph or pandas, which takes the loop half a second.
+        built = await asyncio.to_thread(entry.load)
         asked = Run(
-            workflow_id=_checked(workflow_id or str(uuid7()), "workflow_id"),
+            workflow_id=checked(workflow_id or str(uuid7()), "workflow_id"),
             workflow=entry.name,
-            project=_checked(project, "project"),
+            project=checked(project, "project"),
             seed=seed,
             depth=depth,
-            graph_version=entry.load().graph_version,
+            graph_version=built.graph_version,
             request=request.model_dump(mode="json"),
         )
         if workflow_id is not None and await self.services.runs.exists(workflow_id):
-            found = await self.services.runs.get(workflow_id)
-            _refuse_other_inputs(found, asked)
-            return found
-        await self.services.runs.create(asked)
+            return await self._same(asked, type(request))
+        try:
+            await self.services.runs.create(asked)
+        except RunError:
+            if workflow_id is None:
+                raise
+            # Somebody who asked for the same was first.
+            return await self._same(asked, type(request))
         return asked
+
+    async def _same(self, asked: Run, request: type[Request]) -> Run:
+        found = await self.services.runs.get(asked.workflow_id)
+        refuse_other_inputs(found, asked, request)
+        return found
 
     async def resume(self, workflow_id: str, *, on_event: OnEvent | None = None) -> Json:
         """Go on with a run where it stopped; a succeeded one returns its stored result."""
-        await self.requeue(workflow_id)
         return await self.execute(workflow_id, on_event=on_event)
 
-    async def requeue(self, workflow_id: str) -> Run:
-        """Queue a run that failed or was cancelled, for ``execute``; any other stays as it is.
-
-        Raises:
-            RunError: It was started by another version of its workflow (``run_graph_changed``).
-        """
-        run = await self.services.runs.get(workflow_id)
-        _refuse_other_graph(run, registry.find(run.workflow).load())
-        if run.status not in (RunStatus.FAILED, RunStatus.CANCELLED):
-            return run
-        return await self.services.runs.update(workflow_id, status=RunStatus.QUEUED)
-
     async def decide(
-        self, workflow_id: str, answer: str, *, on_event: OnEvent | None = None
+        self,
+        workflow_id: str,
+        answer: str,
+        *,
+        on_event: OnEvent | None = None,
+        under: Claim | None = None,
     ) -> Json:
         """Answer the question that a run waits with, and run on.
 
         Raises:
             RunError: The run does not wait for an answer (``run_state``).
         """
-        await self.note_answer(workflow_id, answer)
-        return await self.execute(workflow_id, on_event=on_event, answer=answer)
+        async with self._held(workflow_id, under) as claim:
+            await self.note(claim, workflow_id, answer, on_queue=False)
+            return await self.work(claim, workflow_id, on_event)
 
-    async def note_answer(self, workflow_id: str, answer: str) -> Run:
-        """Record the answer to a waiting run and queue it, for ``execute`` with the answer.
+    async def note(self, claim: Claim, workflow_id: str, answer: str, *, on_queue: bool) -> None:
+        """Write the answer to a run that waits down, for whoever works on it next.
 
         Raises:
             RunError: The run does not wait for an answer (``run_state``).
@@ -179,24 +215,56 @@ class Runner:
             project=run.project, question=asked, options=(), choice=answer,
             reason="answered by a person", who=Who.PERSON,
         )  # fmt: skip
-        await self.services.runs.add_decisions(workflow_id, [decision])
-        return await self.services.runs.update(workflow_id, status=RunStatus.QUEUED)
+        await self.services.runs.under(claim.token).add_decisions(workflow_id, [decision])
+        await self.services.claims.note_answer(claim, workflow_id, answer, on_queue=on_queue)
 
     async def execute(
-        self, workflow_id: str, *, on_event: OnEvent | None = None, answer: str | None = None
+        self, workflow_id: str, *, on_event: OnEvent | None = None, under: Claim | None = None
     ) -> Json:
-        """Work on a run that was submitted, holding its lock; a finished one is only read."""
-        async with self.services.locks.acquire(workflow_id):
-            run = await self.services.runs.get(workflow_id)
-            if run.status is RunStatus.SUCCEEDED and run.result is not None:
-                return run.result
-            entry = registry.find(run.workflow)
-            workflow = entry.load()
-            _refuse_other_graph(run, workflow)
-            await self.services.runs.update(workflow_id, cancel_requested=False, error=None)
-            children = _Children(self, run)
-            execution = Execution(self.services, run, workflow, children, on_event)
-            return await execution.run_to_end(entry.durability, answer)
+        """Work on a run that was submitted, in place of the workers; a finished one is only read.
+
+        Args:
+            workflow_id: The run.
+            on_event: Told of each event.
+            under: The claim on the run that this one is a part of.
+        """
+        async with self._held(workflow_id, under) as claim:
+            return await self.work(claim, workflow_id, on_event)
+
+    async def work(self, claim: Claim, workflow_id: str, on_event: OnEvent | None = None) -> Json:
+        """Work on a run under a claim on it; a finished one is only read."""
+        patience = self._patience or Patience(self.services.patience_s, workflow_id=workflow_id)
+        family = Runner(self.services.patient(patience), part_of=patience)
+        runs = family.services.runs
+        run = await runs.get(workflow_id)
+        if run.status is RunStatus.SUCCEEDED and run.result is not None:
+            return run.result
+        entry = registry.find(run.workflow)
+        workflow = entry.load()
+        refuse_other_graph(run, workflow)
+        await runs.under(claim.token).update(workflow_id, error=None)
+        execution = Execution(
+            family.services,
+            claim,
+            run,
+            workflow,
+            _Children(family, run, claim),
+            partial(self.memory.recall, project=run.project, wait_s=ASK_S),
+            on_event,
+            patience,
+        )
+        return await execution.run_to_end(entry.durability)
+
+    @asynccontextmanager
+    async def _held(self, workflow_id: str, under: Claim | None) -> AsyncIterator[Claim]:
+        """The claim on a run; only a part of a run waits for a database that went away."""
+        async with AsyncExitStack() as stack:
+
+            async def take() -> Claim:
+                hold = self.services.claims.hold(workflow_id, under=under, afresh=True)
+                return await stack.enter_async_context(hold)
+
+            yield await (self._patience.keep_trying(take) if self._patience else take())
 
     async def cancel(self, workflow_id: str) -> Run:
         """Ask the executor of a run to stop; a run nobody works on is cancelled at once."""
@@ -204,34 +272,53 @@ class Runner:
         if run.status.is_final:
             raise RunError(f"Run {workflow_id} is {run.status} already; there is nothing to stop.")
         await self.services.runs.request_cancel(workflow_id)
-        try:
-            async with self.services.locks.acquire(workflow_id):
-                await self.services.runs.update(workflow_id, status=RunStatus.CANCELLED)
-        except RunError:
-            logger.info("run %s is told to stop by the process that works on it", workflow_id)
+        for _ in range(CANCEL_TRIES):
+            try:
+                async with self.services.claims.hold(workflow_id) as claim:
+                    run = await self.services.runs.get(workflow_id)
+                    if not run.status.is_final:
+                        await end(self.services, claim, run, RunStatus.CANCELLED)
+                break
+            except RunBusy:
+                run = await self.services.runs.get(workflow_id)
+                # Its executor looks for the request as long as it works, and once more at its end.
+                if run.status not in (RunStatus.QUEUED, RunStatus.WAITING):
+                    break
+                await asyncio.sleep(POLL_S)
         return await self.services.runs.get(workflow_id)
 
     async def get(self, workflow_id: str) -> Run:
         """The record of a run."""
         return await self.services.runs.get(workflow_id)
 
-    async def list(
-        self,
-        *,
-        project: str | None = None,
-        workflow: str | None = None,
-        status: RunStatus | None = None,
-        limit: int | None = None,
-    ) -> list[Run]:
-        """Runs, the newest first."""
-        return await self.services.runs.list(
-            project=project, workflow=workflow, status=status, limit=limit
-        )
+    async def view(self, workflow_id: str) -> RunView:
+        """Where a run stands, read at once and as a whole.
+
+        Raises:
+            RunNotFound: There is none (``run_not_found``).
+        """
+        return await self.services.views.run(workflow_id)
+
+    async def outline(self, workflow_id: str) -> RunView:
+        """The same without its result, for those who need not have it.
+
+        Raises:
+            RunNotFound: There is none (``run_not_found``).
+        """
+        return await self.services.views.outline(workflow_id)
+
+    async def list(self, **asked: Unpack[Listing]) -> Sequence[RunView]:
+        """Runs of one project, of some or of all, the newest first, without their results."""
+        return await self.services.views.list(**asked)
 
     async def events(self, workflow_id: str, *, after: int = 0) -> Sequence[Event]:
         """The events of a run whose ``seq`` is above ``after``, in order."""
-        await self.services.runs.get(workflow_id)
+        await self.outline(workflow_id)
         return await self.services.runs.events(workflow_id, after=after)
+
+    async def counts(self) -> RunCounts:
+        """How many runs there are in each status, and how many events."""
+        return await self.services.overview.counts()
 
     async def audit(self, project: str | None = None) -> Sequence[ChainReport]:
         """The decision chain of a project, or of each project, recomputed."""
@@ -245,130 +332,23 @@ class Runner:
         Raises:
             DatasetError: The content is not a table (see ``mmm.tables.read_table``).
         """
-        _checked(project, "project")
-        with tempfile.TemporaryDirectory() as scratch:
-            file = Path(scratch) / safe_name(name)
-            columns = await asyncio.to_thread(_write_table, content, file)
-            kept = await self.services.uploads.put_file(
-                project, "upload", file, workflow_id="", name=file.name
-            )
-        return Upload(
-            path=kept.path, sha256=kept.sha256, size_bytes=kept.size_bytes, columns=columns
-        )
+        return await self._uploads.keep(content, name=name, project=project)
 
-    async def watch(self, workflow_id: str, *, after: int = 0) -> AsyncGenerator[Event]:
+    def watch(self, workflow_id: str, *, after: int = 0) -> AsyncGenerator[Event]:
         """Events from the log after ``after``, then live, until the run ends or waits."""
-        async with aclosing(self.services.progress.follow(workflow_id)) as live:
-            news = asyncio.ensure_future(anext(live, None))
-            try:
-                while True:
-                    run = await self.services.runs.get(workflow_id)
-                    for event in await self.services.runs.events(workflow_id, after=after):
-                        after = event.seq
-                        yield event
-                    if run.status.is_final or run.status is RunStatus.WAITING:
-                        return
-                    # The log is the truth; the channel only says when to look again.
-                    await asyncio.wait({news}, timeout=POLL_S)
-                    if news.done():
-                        # A channel that ended would be ready at once, for ever.
-                        ended = news.result() is None
-                        news = asyncio.ensure_future(
-                            asyncio.sleep(POLL_S) if ended else anext(live, None)
-                        )
-            finally:
-                news.cancel()
-                await asyncio.gather(news, return_exceptions=True)
+        return self.watching.follow(workflow_id, after=after)
 
-    async def delete(self, name: str) -> int:
-        """Remove a run with all that only it owns, or every run of a project.
+    async def delete_run(self, workflow_id: str, project: str) -> int:
+        """Remove a run of a project with its parts; how many runs that were (``Deleting.run``)."""
+        return (await Deleting(self.services).run(workflow_id, project)).runs
 
-        Returns:
-            How many runs were removed.
+    async def delete_project(self, project: str) -> int:
+        """Remove a project whole; how many runs that were (see ``Deleting.project``)."""
+        return (await Deleting(self.services).project(project)).runs
 
-        Raises:
-            RunError: There is neither a run nor a project of this name (``run_not_found``), or
-                one of the runs is being worked on (``run_busy``).
-        """
-        runs = self.services.runs
-        is_run = await runs.exists(name)
-        if is_run:
-            own = await runs.get(name)
-            family = [
-                r for r in await runs.list(project=own.project, limit=None)
-                if r.workflow_id == name or r.workflow_id.startswith(f"{name}.")
-            ]  # fmt: skip
-        else:
-            family = await runs.list(project=name, limit=None)
-        if not family:
-            raise RunError(
-                f"There is no run and no project {name!r}. `mmm-workflows list` shows both.",
-                code="run_not_found",
-            )
-        async with AsyncExitStack() as held:
-            # All before the first: a run that is being worked on must not leave half a family.
-            for run in family:
-                await held.enter_async_context(self.services.locks.acquire(run.workflow_id))
-            # A graph is written anew for each time that something of it is forgotten.
-            ids = [run.workflow_id for run in family] if is_run else None
-            await self.memory.forget(family[0].project, ids)
-            for run in family:
-                await self._delete_run(run)
-        if family[0].project == name and not await runs.list(project=name, limit=1):
-            for root in self.services.project_folders():
-                await asyncio.to_thread(shutil.rmtree, root / name, ignore_errors=True)
-        return len(family)
-
-    async def _delete_run(self, run: Run) -> None:
-        owned = await self.services.runs.artifacts(run.workflow_id)
-        await delete_thread(self.services.checkpointer, thread_id(run))
-        await self.services.runs.delete(run.workflow_id)
-        for artifact in owned:
-            if not await self.services.runs.uses(artifact.project, artifact.artifact_id):
-                await self._remove(artifact)
-
-    async def _remove(self, artifact: Artifact) -> None:
-        if artifact.kind != MODEL:
-            await self.services.artifacts.remove(artifact)
-        elif Path(artifact.path).is_relative_to(self.services.models):
-            await asyncio.to_thread(shutil.rmtree, artifact.path, ignore_errors=True)
-
-
-def _write_table(content: BinaryIO, file: Path) -> tuple[str, ...]:
-    with file.open("xb") as target:
-        shutil.copyfileobj(content, target)
-    return read_table(file).names
-
-
-def _checked(name: str, what: str) -> str:
-    if SLUG.fullmatch(name) is None:
-        raise RunError(
-            f"The {what} {name!r} cannot be used: it takes 1 to 100 letters, digits, '.', '_' "
-            "and '-', beginning with a letter or a digit.",
-            code=f"{what}_invalid",
-        )
-    return name
-
-
-def _refuse_other_inputs(found: Run, asked: Run) -> None:
-    fields = ("workflow", "project", "seed", "depth", "request")
-    differing = [f for f in fields if getattr(found, f) != getattr(asked, f)]
-    if differing:
-        raise RunError(
-            f"Run {found.workflow_id} exists with another {', '.join(differing)}. Use a new "
-            "workflow_id, or the arguments of that run to go on with it.",
-            code="run_conflict",
-        )
-
-
-def _refuse_other_graph(run: Run, workflow: Workflow[Any]) -> None:
-    if run.graph_version != workflow.graph_version:
-        raise RunError(
-            f"Run {run.workflow_id} was started by version {run.graph_version} of the "
-            f"{run.workflow} workflow; this is version {workflow.graph_version}, which cannot "
-            "read its checkpoints. Start it again under a new workflow_id.",
-            code="run_graph_changed",
-        )
+    async def delete(self, name: str) -> Removed:
+        """Remove a run or else a project, for who types a name (see ``Deleting.named``)."""
+        return await Deleting(self.services).named(name)
 
 
 @dataclass(frozen=True)
@@ -377,6 +357,7 @@ class _Children:
 
     runner: Runner
     parent: Run
+    claim: Claim
 
     async def run(self, workflow: str, request: Request, speak: Speak) -> Json:
         """Run it, or return the stored result of an equal earlier run."""
@@ -388,14 +369,37 @@ class _Children:
             seed=self.parent.seed,
             depth=self.parent.depth,
         )
-        return await self.runner.execute(child.workflow_id, on_event=_relay(workflow, speak))
+        relay = _relay(workflow, speak)
+        return await self.runner.execute(child.workflow_id, on_event=relay, under=self.claim)
 
-    async def decide(self, workflow: str, answer: str, speak: Speak) -> Json:
+    async def decide(
+        self, workflow: str, answer: str, speak: Speak, *, asked: Sequence[str]
+    ) -> Json:
         """Answer the question that it waits with, or go on where it was answered already."""
         child = await self.runner.get(self._id(workflow))
-        # A process that died took the answer with it, but not what the child had made of it.
-        go_on = self.runner.decide if child.status is RunStatus.WAITING else self.runner.execute
-        return await go_on(child.workflow_id, answer=answer, on_event=_relay(workflow, speak))
+        relay = _relay(workflow, speak)
+        if child.status is not RunStatus.WAITING:
+            return await self.runner.execute(child.workflow_id, on_event=relay, under=self.claim)
+        if child.result is not None and child.result["questions"] != list(asked):
+            # A process died between the child's next question and its parent's.
+            return child.result
+        return await self.runner.decide(child.workflow_id, answer, on_event=relay, under=self.claim)
+
+    async def refused(self, workflow: str, error: MMMError, decision: Decision) -> Json:
+        """The result of a part that failed, without a body; its decisions, and this one."""
+        child = await self.runner.get(self._id(workflow))
+        runs = self.runner.services.runs
+        result = Result(
+            workflow_id=child.workflow_id,
+            status=child.status,
+            project=child.project,
+            depth=child.depth,
+            seed=child.seed,
+            decisions=(*await runs.decisions(child.workflow_id), decision),
+            artifacts=tuple(await runs.artifacts(child.workflow_id)),
+            error=ErrorInfo(code=error.code, message=error.message),
+        )
+        return result.model_dump(mode="json")
 
     def _id(self, workflow: str) -> str:
         return f"{self.parent.workflow_id}.{workflow}"

@@ -12,6 +12,7 @@ from mmm_workflows.workflows.contracts import (
     ModelingRequest,
     PipelineRequest,
     ResearchRequest,
+    TrackRequest,
     WhatifRequest,
 )
 
@@ -42,6 +43,7 @@ class EdaState(State):
     """EDA, from the files to the MFF."""
 
     request: EdaRequest
+    earlier_path: str = ""
     loaded_path: str = ""
     quality_path: str = ""
     charts_path: str = ""
@@ -54,10 +56,13 @@ class ModelingState(State):
 
     request: ModelingRequest
     mff_sha256: str = ""
+    earlier_path: str = ""
     spec_path: str = ""
     model_path: str = ""
     reused: bool = False
     fit_verdict: str = ""
+    refresh_path: str = ""
+    no_refresh: str = ""
 
 
 class WhatifState(State):
@@ -69,6 +74,17 @@ class WhatifState(State):
     scenarios_path: str = ""
     optimization_path: str = ""
     no_allocation: str = ""
+
+
+class TrackState(State):
+    """Track, from what came to the scores."""
+
+    request: TrackRequest
+    model_path: str = ""
+    passed_path: str = ""
+    actuals_path: str = ""
+    forecast_path: str = ""
+    plans_path: str = ""
 
 
 class AskState(State):

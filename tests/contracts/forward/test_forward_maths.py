@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,7 @@ from mmm_workflows.mmm.spec import (
 
 if TYPE_CHECKING:
     from mmm_workflows.bayes.inputs import Inputs
+    from mmm_workflows.mmm.dataset import Dataset
 
 # PyMC and its friends import each other by deprecated names.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -121,9 +123,8 @@ def test_our_contribution_is_that_of_pymc_marketing(
     np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=NOTHING)
 
 
-def make_inputs(spec: ModelSpec, periods: int, freq: str, seed: int) -> Inputs:
-    """Spend with pauses, a control and a target of some size; weekdays and trend as in a fit."""
-    from mmm_workflows.bayes import inputs as room
+def make_data(spec: ModelSpec, periods: int, freq: str, seed: int) -> Dataset:
+    """Spend with pauses, a control and a target of some size."""
     from mmm_workflows.mmm.dataset import Dataset, Role, Sidecar, Variable, long_table
 
     random = np.random.default_rng(seed)
@@ -140,7 +141,14 @@ def make_inputs(spec: ModelSpec, periods: int, freq: str, seed: int) -> Inputs:
         for n, r in roles.items()
     )
     sidecar = Sidecar(frequency=spec.frequency, variables=variables, sources=())
-    return room.make_inputs(Dataset(long_table(wide), sidecar), spec)
+    return Dataset(long_table(wide), sidecar)
+
+
+def make_inputs(spec: ModelSpec, periods: int, freq: str, seed: int) -> Inputs:
+    """Made data with weekdays and trend as in a fit."""
+    from mmm_workflows.bayes import inputs as room
+
+    return room.make_inputs(make_data(spec, periods, freq, seed), spec)
 
 
 DAILY = {
@@ -191,3 +199,85 @@ def test_every_draw_of_the_built_model_is_taken_apart_into_its_own_parts(
     expected |= {"season"} if spec.yearly_seasonality else set()
     expected |= {"weekday"} if spec.weekday_levels else set()
     assert set(taken.drivers) == expected
+
+
+def later_drivers(past: Inputs, later: pd.DataFrame, spec: ModelSpec) -> Floats:
+    """Driver columns of the periods after a fit, made by other means than ``mmm.forecast``'s."""
+    width, at = len(later), len(spec.controls)
+    drivers = np.zeros((width, past.drivers.shape[1]))
+    for k, control in enumerate(spec.controls):
+        drivers[:, k] = (later[control.name] - control.centre) / control.scale
+    steps = np.arange(1, width + 1)[:, None]
+    trend = past.drivers[:, at : at + 1 + spec.trend_knots]
+    drivers[:, at : at + 1 + spec.trend_knots] = trend[-1] + steps * (trend[-1] - trend[-2])
+    week = past.drivers[-7:, at + 1 + spec.trend_knots :]
+    drivers[:, at + 1 + spec.trend_knots :] = np.tile(week, (width // 7 + 1, 1))[:width]
+    return drivers
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parts", PARTS)
+@pytest.mark.parametrize(("adstock", "saturation"), FORMS)
+def test_a_forecast_from_the_stored_draws_is_the_librarys_out_of_sample_prediction(
+    adstock: Adstock, saturation: Saturation, parts: str, tmp_path: Path
+) -> None:
+    import pymc as pm
+    import xarray as xr
+
+    from mmm_workflows.bayes.build import build
+    from mmm_workflows.bayes.decompose import baseline_draws, media_draws
+    from mmm_workflows.bayes.inputs import make_inputs as fed
+    from mmm_workflows.mmm.forecast import forecast
+    from mmm_workflows.mmm.model_files import (
+        read_baseline,
+        read_draws,
+        write_baseline,
+        write_draws,
+    )
+
+    more, periods, freq = PARTS[parts]
+    whole = make_spec(adstock, saturation, **{"l_max": 8, "trend_knots": 1} | more)
+    frame = make_data(whole, periods, freq, seed=1).national()
+    kept = periods - 13
+    spec = whole.model_copy(update={"end": frame.index[kept - 1].date()})
+    past, later = fed(make_data(whole, periods, freq, seed=1), spec), frame.iloc[kept:]
+    mmm = build(past, spec)
+    prior = pm.sample_prior_predictive(
+        draws=40,
+        model=mmm.model,
+        var_names=[rv.name for rv in mmm.model.free_RVs],
+        random_seed=2,
+        compile_kwargs={"mode": "FAST_COMPILE"},
+    )["prior"].to_dataset()
+    idata = xr.DataTree.from_dict({"posterior": prior})
+    mmm.idata = idata
+    mmm.idata["/fit_data"] = mmm.create_fit_data(past.table(), past.target_series())
+    mmm.set_idata_attrs(mmm.idata)
+    mmm.is_fitted_ = True
+    fed_later = pd.DataFrame(
+        np.hstack([later[list(NAMES)], later_drivers(past, later, spec)]),
+        columns=past.columns[:-1],
+    )
+    fed_later.insert(0, "date", later.index)
+    theirs = mmm.sample_posterior_predictive(
+        fed_later,
+        include_last_observations=True,
+        extend_idata=False,
+        combined=False,
+        var_names=["mu"],
+        progressbar=False,
+        compile_kwargs={"mode": "FAST_COMPILE"},
+    )["mu"].to_numpy()
+
+    controls = frame.iloc[:kept][[c.name for c in spec.controls]].to_numpy()
+    write_draws(tmp_path / "draws.npz", media_draws(idata, past, spec))
+    write_baseline(tmp_path / "baseline.npz", baseline_draws(idata, past, spec, controls))
+    ours = forecast(
+        spec,
+        read_draws(tmp_path / "draws.npz"),
+        read_baseline(tmp_path / "baseline.npz"),
+        later,
+        seed=1,
+    )
+    scale = past.target.max()
+    np.testing.assert_allclose(ours.mean, scale * theirs[0], rtol=1e-6, atol=NOTHING * scale)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
+from pathlib import Path
 
+import igraph
 import networkx as nx
 import pytest
 
@@ -81,3 +84,38 @@ def test_hostile_text_is_plain_text_in_the_document(text: str) -> None:
 def test_text_that_acts_nowhere_is_left_as_it_is() -> None:
     for text in ("plain", "a=b", "1 < 2", "'quoted'", "ümlaut 😀", "a\nb"):
         assert read(graphml([node("p", text)], [])).nodes["n0"]["label"] == text
+
+
+def read_elsewhere(document: bytes, folder: Path) -> igraph.Graph:
+    """The same document, read by a C library that shares no code with the one that wrote it."""
+    file = folder / "graph.graphml"
+    file.write_bytes(document)
+    return igraph.Graph.Read_GraphML(str(file))
+
+
+def test_another_tool_reads_the_same_nodes_edges_and_values(tmp_path: Path) -> None:
+    texts = [*HOSTILE, "Ä & <co>", "línea 🙂", "a\nb", "]]>", "日本語"]
+    nodes = [node("p", text, name=text, properties={"of": text}) for text in texts]
+    edges = [edge("p", texts[0], text, evidence=text) for text in texts]
+    edges += [edge("p", texts[0], texts[1], kind=EdgeKind.CITES, valid_from=day(1))]
+    document = graphml(nodes, edges)
+    here, there = read(document), read_elsewhere(document, tmp_path)
+    assert (there.vcount(), there.ecount()) == (len(texts), len(edges))
+    assert (there.vcount(), there.ecount()) == (here.number_of_nodes(), here.number_of_edges())
+    assert there.is_directed()
+    names = there.vs["id"]
+    assert {v["id"]: said(v.attributes()) for v in there.vs} == {
+        name: said(data) for name, data in here.nodes(data=True)
+    }
+    assert sorted((names[e.source], names[e.target], said(e.attributes())) for e in there.es) == (
+        sorted((source, target, said(data)) for source, target, data in here.edges(data=True))
+    )
+
+
+def test_an_empty_graph_opens_in_another_tool(tmp_path: Path) -> None:
+    assert read_elsewhere(graphml([], []), tmp_path).vcount() == 0
+
+
+def said(values: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What is said of a node or edge; igraph adds its id, and "" where nothing is said."""
+    return sorted((name, value) for name, value in values.items() if name != "id" and value)

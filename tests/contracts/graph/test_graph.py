@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmm_workflows.errors import MMMError
-from mmm_workflows.mmm.knowledge import EdgeKind, NodeKind
+from mmm_workflows.mmm.knowledge import EdgeKind, NodeKind, Period
 
 from .conftest import AnyGraph
 from .values import MADE, day, edge, node
@@ -212,15 +212,16 @@ async def test_a_neighbourhood_ends_after_its_hops(
     assert ids(found) == list(nodes)
     assert sorted(e.source + e.target for e in joined) == edges
     assert [e.edge_id for e in joined] == sorted(e.edge_id for e in joined)
+    assert await graph.edges_near(project, list(start), hops=hops) == joined
 
 
-async def test_a_neighbourhood_holds_at_its_moment(graph: AnyGraph, project: str) -> None:
+async def test_a_neighbourhood_is_as_known_at_its_moment(graph: AnyGraph, project: str) -> None:
     edges = [
         edge(project, "a", "always"),
-        edge(project, "a", "from 5", valid_from=day(5)),
-        edge(project, "a", "to 5", valid_to=day(5)),
-        edge(project, "a", "3 to 7", valid_from=day(3), valid_to=day(7)),
-        edge(project, "a", "expired 5", expired_at=day(5)),
+        edge(project, "a", "from 5", created_at=day(5)),
+        edge(project, "a", "to 5", expired_at=day(5)),
+        edge(project, "a", "3 to 7", created_at=day(3), expired_at=day(7)),
+        edge(project, "a", "of 1 to 2", created_at=day(7), valid_from=day(1), valid_to=day(3)),
         edge(project, "from 5", "behind"),
     ]
     await graph.add([node(project, n) for n in ["a", "behind", *(e.target for e in edges)]], edges)
@@ -230,18 +231,70 @@ async def test_a_neighbourhood_holds_at_its_moment(graph: AnyGraph, project: str
         assert {n.node_id for n in found} == {"a", *(e.target for e in joined)}
         return {n.node_id for n in found} - {"a", "always"}
 
-    assert await at(1) == {"to 5", "expired 5"}
-    assert await at(4) == {"to 5", "expired 5", "3 to 7"}
+    assert await at(1) == {"to 5"}
+    assert await at(4) == {"to 5", "3 to 7"}
     assert await at(5) == {"from 5", "behind", "3 to 7"}
-    assert await at(7) == {"from 5", "behind"}
+    assert await at(7) == {"from 5", "behind", "of 1 to 2"}
+
+
+async def test_a_neighbourhood_is_about_its_period(graph: AnyGraph, project: str) -> None:
+    edges = [
+        edge(project, "a", "always"),
+        edge(project, "a", "from 5", valid_from=day(5)),
+        edge(project, "a", "to 5", valid_to=day(6)),
+        edge(project, "a", "3 to 7", valid_from=day(3), valid_to=day(8)),
+        edge(project, "a", "no more", valid_from=day(3), valid_to=day(8), expired_at=day(9)),
+        edge(project, "3 to 7", "behind", valid_from=day(7), valid_to=day(9)),
+    ]
+    await graph.add([node(project, n) for n in ["a", "behind", *(e.target for e in edges)]], edges)
+
+    async def about(first: int, last: int, at: int = 20) -> set[str]:
+        asked = Period(first=day(first).date(), last=day(last).date())
+        found, joined = await graph.neighbourhood(project, ["a"], at=day(at), about=asked)
+        assert joined == await graph.edges_near(project, ["a"], at=day(at), about=asked)
+        return {n.node_id for n in found} - {"a", "always"}
+
+    assert await about(1, 2) == {"to 5"}
+    assert await about(5, 5) == {"from 5", "to 5", "3 to 7"}
+    assert await about(6, 6) == {"from 5", "3 to 7"}
+    assert await about(1, 30) == {"from 5", "to 5", "3 to 7", "behind"}
+    # Both times at once: what was known on day 8 of the third day.
+    assert await about(3, 3, at=8) == {"to 5", "3 to 7", "no more"}
+    everywhen = Period(first=date.min, last=date.max)
+    assert await graph.edges_near(project, ["a"], at=day(20), about=everywhen) == [
+        e for e in sorted(edges, key=lambda e: e.edge_id) if e.target != "no more"
+    ]
+
+
+async def test_edges_of_some_kinds_are_told_with_those_that_ended(
+    graph: AnyGraph, project: str
+) -> None:
+    edges = [
+        edge(project, "a", "b", kind=EdgeKind.SUPERSEDES),
+        edge(project, "c", "a", kind=EdgeKind.PRODUCED, expired_at=day(2)),
+        edge(project, "c", "a", kind=EdgeKind.CITES),
+        edge(project, "b", "a", kind=EdgeKind.SUPERSEDES, created_at=day(9)),
+        edge(project, "b", "c", kind=EdgeKind.SUPERSEDES),
+    ]
+    await graph.add([node(project, name) for name in "abc"], edges)
+    kinds = [EdgeKind.SUPERSEDES, EdgeKind.PRODUCED]
+
+    async def found(*ids: str, at: int) -> set[str]:
+        told = await graph.edges_of_kinds(project, ids, kinds, at=day(at))
+        assert [e.edge_id for e in told] == sorted({e.edge_id for e in told})
+        return {f"{e.source}{e.target}" for e in told}
+
+    assert await found("a", at=5) == {"ab", "ca"}
+    assert await found("a", "b", at=9) == {"ab", "ca", "ba", "bc"}
+    assert await found(at=9) == await found("nobody", at=9) == set()
 
 
 async def test_without_a_moment_a_neighbourhood_is_of_now(graph: AnyGraph, project: str) -> None:
     now = datetime.now(UTC)
     edges = [
-        edge(project, "a", "past", valid_to=now - timedelta(days=1)),
-        edge(project, "a", "now", valid_from=now - timedelta(days=1)),
-        edge(project, "a", "future", valid_from=now + timedelta(days=1)),
+        edge(project, "a", "past", expired_at=now - timedelta(days=1)),
+        edge(project, "a", "now", created_at=now - timedelta(days=1)),
+        edge(project, "a", "future", created_at=now + timedelta(days=1)),
     ]
     await graph.add([node(project, n) for n in ("a", "past", "now", "future")], edges)
     assert ids((await graph.neighbourhood(project, ["a"]))[0]) == ["a", "now"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -13,7 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from mmm_workflows.db import ladybug_file
 from mmm_workflows.db.ladybug_client import LadybugGraph, open_ladybug
+from mmm_workflows.db.ladybug_file import FILE, LOCK, LOG_BYTES, WAL
+from mmm_workflows.db.owner_lock import OwnerLock
 from mmm_workflows.errors import ServiceUnavailable
 
 from .ladybug_child import PROJECT, pair
@@ -63,6 +67,18 @@ async def test_only_the_user_can_read_the_files(folder: Path) -> None:
     await graph.forget("p")
     await graph.add([node("p", "a")], [])
     assert set(modes(folder).values()) == {0o600}
+    await graph.aclose()
+
+
+async def test_the_log_of_a_writer_that_stays_does_not_grow_without_end(folder: Path) -> None:
+    graph = await open_ladybug(folder)
+    sizes = []
+    for number in range(12):
+        text = f"{number} " + "x" * (LOG_BYTES // 4)
+        await graph.add([node("p", f"n{number}", properties={"text": text})], [])
+        sizes.append((folder / WAL).stat().st_size if (folder / WAL).exists() else 0)
+    assert LOG_BYTES // 4 < max(sizes) < 2 * LOG_BYTES
+    assert len(await graph.nodes("p")) == 12
     await graph.aclose()
 
 
@@ -209,6 +225,46 @@ async def test_four_processes_prepare_at_once(folder: Path) -> None:
     graph = await open_ladybug(folder)
     await graph.add([node("p", "a")], [])
     await graph.aclose()
+
+
+async def unfinished(made: Path, folder: Path) -> None:
+    """A graph whose owner died while it moved its log into the file."""
+    owner = await open_ladybug(made)
+    await owner.add([node("p", "a")], [])
+    folder.mkdir(mode=0o700, parents=True)
+    shutil.copy(made / FILE, folder / FILE)
+    shutil.copy(made / WAL, folder / f"{WAL}.checkpoint")
+    await owner.aclose()
+
+
+async def test_a_log_that_an_owner_died_of_moving_is_moved_by_who_reads(
+    folder: Path, tmp_path: Path
+) -> None:
+    await unfinished(tmp_path / "made first", folder)
+    owner = OwnerLock(folder / LOCK)
+    assert owner.take()
+    graph = await open_ladybug(folder)
+    reading = asyncio.create_task(graph.nodes("p"))
+    await asyncio.sleep(0.2)
+    assert not reading.done()  # it may be alive, and moving
+    owner.release()
+    assert [found.node_id for found in await reading] == ["a"]
+    assert graph.is_owner
+    await graph.aclose()
+
+
+async def test_a_log_that_is_moved_without_end_is_told(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await unfinished(tmp_path / "made first", folder)
+    monkeypatch.setattr(ladybug_file, "PATIENCE_S", 0.1)
+    owner = OwnerLock(folder / LOCK)
+    assert owner.take()
+    graph = await open_ladybug(folder)
+    with pytest.raises(ServiceUnavailable, match="recovery is pending"):
+        await graph.nodes("p")
+    await graph.aclose()
+    owner.release()
 
 
 async def test_two_openers_in_one_process_are_an_owner_and_a_reader(folder: Path) -> None:

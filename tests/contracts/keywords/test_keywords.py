@@ -4,17 +4,18 @@ import asyncio
 import sys
 import unicodedata
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from services.postgres_state import for_asyncpg, fresh_database, tell
 
 from mmm_workflows.db.engine import open_database
 from mmm_workflows.db.keywords import SqlKeywords
 from mmm_workflows.db.migrate import migrate
-from mmm_workflows.mmm.knowledge import NodeKind, Passage
+from mmm_workflows.mmm.knowledge import NodeKind, Passage, Period
 from mmm_workflows.ports import Keywords
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -39,9 +40,19 @@ HOSTILE = [
 ]
 
 
-@pytest.fixture(params=["sqlite"])
-async def keywords(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Keywords]:
-    engine = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'runs.db'}")
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.services)])
+async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """The address of an empty database of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite+aiosqlite:///{tmp_path / 'runs.db'}"
+        return
+    async with fresh_database() as made:
+        yield for_asyncpg(made)
+
+
+@pytest.fixture
+async def keywords(url: str) -> AsyncIterator[Keywords]:
+    engine = await open_database(url)
     await migrate(engine)
     yield SqlKeywords(engine)
     await engine.dispose()
@@ -127,6 +138,27 @@ async def test_only_what_was_known_by_then_is_found(keywords: Keywords) -> None:
     assert await found(keywords, "television", until=elsewhere) == ["new", "old"]
 
 
+async def test_only_what_speaks_of_the_period_is_found(keywords: Keywords) -> None:
+    first, last = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC)
+    passages = [
+        passage("always", "television"),
+        passage("january", "television", valid_from=first, valid_to=last),
+        passage("since", "television", valid_from=last),
+        passage("until", "television", valid_to=first),
+    ]
+    await keywords.add(passages)
+    assert await keywords.passages("default") == sorted(passages, key=lambda p: p.passage_id)
+    for begins, ends, told in (
+        (date(2023, 12, 1), date(2023, 12, 31), {"always", "until"}),
+        (date(2024, 1, 31), date(2024, 1, 31), {"always", "january"}),
+        (date(2024, 1, 1), date(2024, 2, 1), {"always", "january", "since"}),
+        (date.min, date.max, {"always", "january", "since", "until"}),
+    ):
+        period = Period(first=begins, last=ends)
+        assert set(await found(keywords, "television", about=period)) == told
+        assert {p.passage_id for p in passages if p.speaks_of(period)} == told
+
+
 async def test_equal_scores_are_ordered_by_id(keywords: Keywords) -> None:
     await keywords.add([passage(name, "television") for name in ("c", "a", "b")])
     assert await found(keywords, "television") == ["a", "b", "c"]
@@ -202,8 +234,7 @@ asyncio.run(main())
 """
 
 
-async def test_two_processes_that_write_together_lose_nothing(tmp_path: Path) -> None:
-    url = f"sqlite+aiosqlite:///{tmp_path / 'runs.db'}"
+async def test_two_processes_that_write_together_lose_nothing(url: str) -> None:
     engine = await open_database(url)
     await migrate(engine)
     writers = [
@@ -223,7 +254,10 @@ async def test_more_ids_than_a_statement_takes_are_looked_up(keywords: Keywords)
     assert len(await keywords.passages("default", ids)) == 5
 
 
-async def test_forgetting_leaves_no_word_on_disk(keywords: Keywords, tmp_path: Path) -> None:
+async def test_forgetting_leaves_no_word_on_disk(tmp_path: Path) -> None:
+    engine = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'runs.db'}")
+    await migrate(engine)
+    keywords = SqlKeywords(engine)
     await keywords.add([passage(f"k{i}", f"kept text number {i}") for i in range(200)])
     await keywords.add([passage("f", "qzforgottenword and zzqother", project="gone")])
     assert any(holds(tmp_path, word) for word in (b"qzforgottenword", b"zzqother"))
@@ -231,6 +265,21 @@ async def test_forgetting_leaves_no_word_on_disk(keywords: Keywords, tmp_path: P
     for word in (b"qzforgottenword", b"zzqother", b"n-f"):
         assert not holds(tmp_path, word), word
     assert len(await keywords.passages("default")) == 200
+    await engine.dispose()
+
+
+@pytest.mark.services
+async def test_what_is_forgotten_on_a_server_can_be_seen_by_no_query() -> None:
+    async with fresh_database() as plain:
+        engine = await open_database(for_asyncpg(plain))
+        await migrate(engine)
+        keywords = SqlKeywords(engine)
+        for project in ("gone", "kept"):
+            await keywords.add([passage("p", f"words of {project}", project=project)])
+        await keywords.forget("gone")
+        await engine.dispose()
+        # The page and the server's log hold the words until it cleans up (decision 12).
+        assert await tell(plain, "SELECT p::text LIKE '%gone%' FROM passages p") == [(False,)]
 
 
 def holds(folder: Path, content: bytes) -> list[str]:

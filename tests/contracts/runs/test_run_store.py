@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from mmm_workflows.db.engine import begin
 from mmm_workflows.db.runs import RunStore
 from mmm_workflows.db.tables import DECISIONS, RUNS
-from mmm_workflows.errors import MMMError, RunError
+from mmm_workflows.errors import MMMError, RunError, RunNotFound
 from mmm_workflows.records import Artifact, Decision, ErrorInfo, Run, RunStatus
 
 
@@ -193,7 +193,7 @@ async def test_decisions_and_a_deletion_at_once_leave_no_text_of_the_deleted_run
 
     work = [decide(name) for name in names] + [store.delete(name) for name in names]
     ends = await asyncio.gather(*work, return_exceptions=True)
-    assert {type(e) for e in ends} <= {type(None), RunError}
+    assert {type(e) for e in ends} <= {type(None), RunNotFound}
     async with begin(engine) as connection:
         kept = list((await connection.execute(select(DECISIONS.c.content))).scalars())
     assert set(kept) <= {None}
@@ -354,3 +354,31 @@ async def test_a_record_of_a_newer_version_is_refused_by_name(
     with pytest.raises(MMMError, match="99") as caught:
         await store.get("first")
     assert caught.value.code == "store_schema"
+
+
+async def test_a_page_goes_on_where_the_one_before_ended_whatever_came_in(store: RunStore) -> None:
+    at = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
+    moments = {"a": at, "b": at, "c": at + timedelta(microseconds=1), "d": at - timedelta(days=1)}
+    for name, moment in moments.items():
+        await store.create(a_run(name).model_copy(update={"created_at": moment}))
+    first = await store.list(limit=2)
+    assert [run.workflow_id for run in first] == ["c", "b"]
+    await store.create(a_run("late").model_copy(update={"created_at": at + timedelta(hours=1)}))
+    # The same moment, as another zone writes it.
+    place = at.astimezone(timezone(timedelta(hours=5))), "b"
+    rest = await store.list(before=place, limit=2)
+    assert [run.workflow_id for run in rest] == ["a", "d"]
+
+
+async def test_the_latest_registration_of_an_artifact_is_found_in_the_projects_asked(
+    store: RunStore,
+) -> None:
+    await store.create(a_run("one"))
+    await store.create(a_run("two"))
+    for workflow_id in ("one", "two"):
+        await store.register_artifact(an_artifact(workflow_id, kind="model"))
+    found = await store.registered("a" * 64, kind="model")
+    assert found is not None and found.workflow_id == "two"
+    assert await store.registered("a" * 64, kind="mff") is None
+    assert await store.registered("a" * 64, kind="model", projects=["other"]) is None
+    assert await store.registered("a" * 64, kind="model", projects=["default"]) == found

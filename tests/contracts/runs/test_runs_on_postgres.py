@@ -9,17 +9,20 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
-import psycopg
+import httpx
 import pytest
-from services.postgres_state import END_ALL, for_asyncpg, postgres_url, tell
+from services.cable import a_cable
+from services.postgres_server import own_postgres
+from services.postgres_state import END_ALL, for_asyncpg, tell
 
+from mmm_workflows.api.main import create_app
 from mmm_workflows.bootstrap import examine_services
 from mmm_workflows.errors import RunError, ServiceUnavailable
-from mmm_workflows.records import Event, RunStatus
+from mmm_workflows.records import Event
 from mmm_workflows.workflows.contracts import ResearchRequest
 from mmm_workflows.workflows.runner import open_runner
 
@@ -56,7 +59,7 @@ async def test_another_process_goes_on_with_a_run_that_waits(
     async with open_runner(settings_of(url, "two", **outputs)) as runner:
         done = await runner.decide("r1", "revenue by TV and search")
         assert done["status"] == "succeeded"
-        assert await runner.delete("r1") == 1
+        assert (await runner.delete("r1")).runs == 1
     assert await tell(url, "SELECT * FROM checkpoints") == []
     assert await tell(url, "SELECT * FROM checkpoint_blobs") == []
 
@@ -125,52 +128,28 @@ async def test_a_server_that_is_not_there_is_told_at_the_start(settings_of: Sett
     assert "hunter2" not in caught.value.message
 
 
-class Cable:
-    """A way to the server that can be cut: every connection ends and no new one is taken."""
-
-    def __init__(self, url: str) -> None:
-        found = re.search(r"@([\d.]+):(\d+)/", url)
-        assert found is not None
-        self._host, self._port = found[1], int(found[2])
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-        self.port = 0
-
-    async def plug_in(self) -> None:
-        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    def cut(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, onward = await asyncio.open_connection(self._host, self._port)
-        self._writers |= {writer, onward}
-        await asyncio.gather(_pump(reader, onward), _pump(there, writer), return_exceptions=True)
-        self._writers -= {writer, onward}
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while content := await reader.read(65536):
-            writer.write(content)
-            await writer.drain()
-    finally:
-        writer.close()
-
-
-@asynccontextmanager
-async def a_cable(url: str) -> AsyncIterator[tuple[Cable, str]]:
-    cable = Cable(url)
-    await cable.plug_in()
-    try:
-        yield cable, re.sub(r"@[\d.]+:\d+/", f"@127.0.0.1:{cable.port}/", url)
-    finally:
+@SERVICES
+async def test_who_asks_while_the_server_is_away_is_told_soon_and_health_says_so(
+    url: str, settings_of: SettingsOf
+) -> None:
+    async with AsyncExitStack() as stack:
+        cable, through = await stack.enter_async_context(a_cable(url))
+        app = create_app(settings_of(through))
+        await stack.enter_async_context(app.router.lifespan_context(app))
+        client = await stack.enter_async_context(
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1")
+        )
+        assert (await client.get("/health")).json()["records"] == "ok"
         cable.cut()
-        await asyncio.sleep(0.05)
+        health = await asyncio.wait_for(client.get("/health"), 10)
+        assert (health.status_code, health.json()["status"]) == (200, "degraded")
+        assert "cannot be used" in health.json()["records"]
+        assert "pass@" not in health.text
+        for path in ("/workflows", "/workflow/r1"):
+            refused = await asyncio.wait_for(client.get(path), 10)
+            assert (refused.status_code, refused.json()["code"]) == (503, "service_unavailable")
+        await cable.plug_in()
+        assert (await client.get("/health")).json()["status"] == "ok"
 
 
 LATE = [pytest.param(at, marks=pytest.mark.slow) for at in (3, 5)]
@@ -178,10 +157,13 @@ LATE = [pytest.param(at, marks=pytest.mark.slow) for at in (3, 5)]
 
 @SERVICES
 @pytest.mark.parametrize("at", [1, *LATE])
-async def test_a_run_whose_server_goes_away_fails_clearly_and_goes_on_when_it_is_back(
+async def test_a_run_whose_server_stays_away_fails_clearly_and_goes_on_when_it_is_back(
     url: str, settings_of: SettingsOf, at: int
 ) -> None:
-    async with a_cable(url) as (cable, through), open_runner(settings_of(through)) as runner:
+    async with AsyncExitStack() as stack:
+        cable, through = await stack.enter_async_context(a_cable(url))
+        settings = settings_of(through, database_patience_s=1.0)
+        runner = await stack.enter_async_context(open_runner(settings))
 
         def cut(event: Event) -> None:
             if event.seq == at:
@@ -201,7 +183,7 @@ async def test_a_run_whose_server_goes_away_fails_clearly_and_goes_on_when_it_is
 
 @SERVICES
 @pytest.mark.parametrize("at", [1, 3, 5])
-async def test_a_run_whose_sessions_are_ended_by_the_server_goes_on_or_can_be_resumed(
+async def test_a_run_whose_sessions_are_ended_by_the_server_goes_on(
     url: str, settings_of: SettingsOf, at: int
 ) -> None:
     async with open_runner(settings_of(url)) as runner:
@@ -210,14 +192,7 @@ async def test_a_run_whose_sessions_are_ended_by_the_server_goes_on_or_can_be_re
             if event.seq == at:
                 await tell(url, END_ALL)
 
-        try:
-            result = await runner.start(
-                "research", QUESTION, workflow_id="r1", on_event=end_sessions
-            )
-        except ServiceUnavailable:
-            run = await runner.get("r1")
-            assert run.status in (RunStatus.FAILED, RunStatus.RUNNING)
-            result = await runner.resume("r1")
+        result = await runner.start("research", QUESTION, workflow_id="r1", on_event=end_sessions)
         assert result["status"] == "succeeded"
         events = await runner.events("r1")
         assert [e.seq for e in events] == list(range(1, len(events) + 1))
@@ -226,27 +201,8 @@ async def test_a_run_whose_sessions_are_ended_by_the_server_goes_on_or_can_be_re
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[str]:
     """The address of a server that a test may kill."""
-    postgres_url()
-    state = tmp_path / "postgres.env"
-    script = Path(__file__).parents[2] / "services" / "postgres_up.sh"
-    subprocess.run(["bash", script, state], check=True, capture_output=True, timeout=120)
-    try:
-        yield dict(line.split("=", 1) for line in state.read_text().splitlines())["DATABASE_URL"]
-    finally:
-        down = script.with_name("postgres_down.sh")
-        subprocess.run(["bash", down, state], check=True, timeout=60)
-        assert not state.exists()
-
-
-async def is_back(url: str) -> None:
-    for _ in range(200):
-        try:
-            await tell(url, "SELECT 1")
-        except psycopg.OperationalError:
-            await asyncio.sleep(0.05)
-        else:
-            return
-    pytest.fail("the server did not come back")
+    with own_postgres(tmp_path) as server:
+        yield server.url
 
 
 @SERVICES
@@ -267,14 +223,11 @@ async def test_a_server_that_is_killed_in_mid_run_loses_nothing_that_was_told(
                 )
                 os.kill(int(str(pid)), signal.SIGKILL)
 
-        with pytest.raises(ServiceUnavailable):
-            await runner.start("research", QUESTION, workflow_id="r1", on_event=kill)
-        await is_back(own_server)
-        assert (await runner.events("r1"))[: len(told)] == told
-        assert (await runner.resume("r1", on_event=told.append))["status"] == "succeeded"
+        result = await runner.start("research", QUESTION, workflow_id="r1", on_event=kill)
+        assert result["status"] == "succeeded"
         events = await runner.events("r1")
         assert [e.seq for e in events] == list(range(1, len(events) + 1))
-        assert {e.seq for e in told} <= {e.seq for e in events}
+        assert events == told
         assert (await runner.audit())[0].broken is None
 
 

@@ -1,5 +1,6 @@
 """A folder of vectors: one owner, nothing left of what was forgotten, whole after a kill."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -11,7 +12,13 @@ import numpy as np
 import pytest
 from chromadb.config import Settings
 
-from mmm_workflows.db.chroma_vectors import STAGED, open_chroma_folder, open_chroma_server
+from mmm_workflows.db.chroma_folder import HEADER, scrub
+from mmm_workflows.db.chroma_vectors import (
+    MOST_INDEXES,
+    STAGED,
+    open_chroma_folder,
+    open_chroma_server,
+)
 from mmm_workflows.errors import ServiceUnavailable, SettingsError
 from mmm_workflows.mmm.knowledge import NodeKind, Passage
 
@@ -36,6 +43,33 @@ async def main():
         ]
         await vectors.add(some, rng.normal(size=(20, 384)))
         print(i, flush=True)
+
+asyncio.run(main())
+"""
+
+# Prints how many megabytes are resident after each project that came and went, or came.
+BRANDS = """
+import asyncio, sys
+from pathlib import Path
+import numpy as np
+from mmm_workflows.allocator import give_back
+from mmm_workflows.db.chroma_vectors import open_chroma_folder
+from mmm_workflows.mmm.knowledge import NodeKind, Passage
+
+async def main():
+    vectors = await open_chroma_folder(Path(sys.argv[1]), model_id="m@1", dimension=384)
+    rng = np.random.default_rng(0)
+    for i in range(int(sys.argv[2])):
+        some = [
+            Passage(passage_id=f"{i}-{j}", text="t", kind=NodeKind.MODEL, node_id="n", where="w",
+                    workflow_id="run", project=f"p{i}")
+            for j in range(200)
+        ]
+        await vectors.add(some, rng.normal(size=(200, 384)))
+        if sys.argv[3] == "forgotten":
+            await vectors.forget(f"p{i}")
+        give_back()  # as after each run
+        print(int(Path("/proc/self/statm").read_text().split()[1]) * 4096 // 10**6)
 
 asyncio.run(main())
 """
@@ -113,6 +147,34 @@ async def test_a_kill_during_writes_loses_no_acknowledged_vector(tmp_path: Path)
         finally:
             await vectors.aclose()
     assert len(acknowledged) > 400
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not say")
+@pytest.mark.parametrize("brands", ["forgotten", "kept"])
+async def test_memory_does_not_grow_with_the_brands_that_were_here(
+    tmp_path: Path, brands: str
+) -> None:
+    count = 3 * MOST_INDEXES
+    command = [sys.executable, "-c", BRANDS, str(tmp_path / "v"), str(count), brands]
+    said = await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, text=True, check=True
+    )
+    resident = [int(line) for line in said.stdout.split()]
+    # Each index takes 3 MB: with all of them there would be 96 more in each third.
+    assert len(resident) == count
+    assert max(resident[-MOST_INDEXES:]) - max(resident[MOST_INDEXES : 2 * MOST_INDEXES]) < 25
+
+
+async def test_more_projects_than_may_be_in_memory_are_all_found(tmp_path: Path) -> None:
+    vectors = await open_chroma_folder(tmp_path / "v", **MODEL)
+    several, found = range(MOST_INDEXES + 3), random_vectors(MOST_INDEXES + 3, 4)
+    for i in several:
+        await vectors.add(passages(1, project=f"p{i}"), found[[i]])
+    for i in several:
+        [hit] = await vectors.nearest(found[i], project=f"p{i}", k=1)
+        assert hit.passage_id == f"p{i}-run-1-0"
+    await vectors.aclose()
 
 
 @pytest.mark.parametrize("count", [60, 1500])  # Chroma writes its index files from 1,000 on
@@ -202,6 +264,45 @@ async def test_a_server_that_is_not_there_is_said_at_once() -> None:
 async def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(SettingsError, match="CHROMA_URL"):
         await open_chroma_server(url, **MODEL)
+
+
+def test_places_without_a_vector_are_cleared_and_other_layouts_left_alone(tmp_path: Path) -> None:
+    def index(name: str, version: int, elements: int) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "header.bin").write_bytes(HEADER.pack(version, 0, 4, elements, 8) + b"rest")
+        (folder / "data_level0.bin").write_bytes(b"vectors!" * 4)
+        return folder / "data_level0.bin"
+
+    known = index("00000000-0000-4000-8000-000000000001", 1, 3)
+    later = index("00000000-0000-4000-8000-000000000002", 2, 3)
+    other = index("not of Chroma", 1, 3)
+    scrub(tmp_path)
+    assert known.read_bytes() == b"vectors!" * 3 + bytes(8)
+    assert later.read_bytes() == other.read_bytes() == b"vectors!" * 4
+
+
+async def test_an_index_holds_nothing_of_what_memory_held(tmp_path: Path) -> None:
+    def is_clear() -> bool:
+        (data,) = tmp_path.rglob("data_level0.bin")
+        (header,) = tmp_path.rglob("header.bin")
+        _, _, places, elements, size = HEADER.unpack(header.read_bytes()[: HEADER.size])
+        # The layout that scrub knows; one that is kept has no place that is free.
+        assert data.stat().st_size in (places * size, elements * size)
+        return not any(data.read_bytes()[elements * size :])
+
+    vectors = await open_chroma_folder(tmp_path / "v", **MODEL)
+    await vectors.add(passages(60), random_vectors(60, 1))
+    assert is_clear(), "made"
+    await vectors.aclose()
+    assert is_clear(), "closed"
+    vectors = await open_chroma_folder(tmp_path / "v", **MODEL)
+    await vectors.nearest(random_vectors(1, 2)[0], project="p", k=3)
+    assert is_clear(), "opened"
+    await vectors.add(passages(1500, "run-2"), random_vectors(1500, 3))
+    assert is_clear(), "kept"
+    await vectors.aclose()
+    assert is_clear(), "closed again"
 
 
 def traces(folder: Path, vectors: np.ndarray) -> int:

@@ -167,7 +167,7 @@ async def test_a_page_that_takes_too_long_is_ended_and_the_next_one_is_read(read
         async with new_reader(port, timeout_s=15.0) as reader:
             before = len(started_by_us())
             assert await refusal(reader, f"{home}/busy") == "page_timeout"
-            assert len(started_by_us()) == before
+            assert len(started_by_us()) <= before
             page = await reader.read(f"{home}/rendered", max_bytes=MEGABYTE)
             assert page.title == "Adstock"
 
@@ -184,7 +184,7 @@ async def test_a_cancelled_read_leaves_nothing_behind(ready: None) -> None:
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reading
-        assert len(started_by_us()) == before
+        assert len(started_by_us()) <= before
 
 
 KILLED = """

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmm_workflows.bayes.inputs import free_name, storable, trend_columns, weekday_columns
+from mmm_workflows.bayes.inputs import free_name, storable
+from mmm_workflows.mmm.baseline import trend_columns, weekday_columns
 
 
 def test_weekdays_have_seven_levels_that_add_up_to_nothing() -> None:
@@ -34,6 +35,14 @@ def test_a_trend_is_a_line_and_its_bends_each_standardised(knots: int) -> None:
     for bend in columns.T[1:]:
         assert (np.diff(bend) >= -1e-12).all()
         assert bend[0] == bend[1], "flat before its knot"
+
+
+@pytest.mark.parametrize("knots", [0, 1, 3])
+def test_a_trend_goes_on_with_its_last_slope_behind_the_data(knots: int) -> None:
+    columns = trend_columns(120, knots, ahead=30)
+    np.testing.assert_array_equal(columns[:120], trend_columns(120, knots))
+    np.testing.assert_allclose(np.diff(columns[118:], axis=0), columns[119:120] - columns[118:119]
+                               + np.zeros((31, 1)), rtol=1e-9)  # fmt: skip
 
 
 def test_names_that_the_library_cannot_store_get_others_and_stay_distinct() -> None:

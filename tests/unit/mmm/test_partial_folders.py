@@ -9,20 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from mmm_workflows.mmm.partial_folders import partial_folder, sweep
+from mmm_workflows.mmm.partial_folders import owner_name, partial_folder, sweep
 
 
 def test_folders_of_dead_processes_are_swept_and_those_of_living_ones_kept(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
-    dead = tmp_path / f".key.{process.pid}.partial"
-    alive = tmp_path / f".key.{os.getpid()}.partial"
+    dead = tmp_path / f".key.{owner_name(process.pid)}.partial"
+    alive = tmp_path / f".key.{owner_name(os.getpid())}.partial"
+    elsewhere = tmp_path / f".key.0123abcd-{process.pid}.partial"
     other = tmp_path / "model"
-    for path in (dead, alive, other):
+    for path in (dead, alive, elsewhere, other):
         path.mkdir()
     sweep(tmp_path)
     assert not dead.exists()
-    assert alive.exists() and other.exists()
+    assert alive.exists() and elsewhere.exists() and other.exists()
 
 
 def test_a_folder_that_was_not_finished_is_gone_and_a_finished_one_stays(tmp_path: Path) -> None:

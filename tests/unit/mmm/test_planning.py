@@ -8,12 +8,14 @@ from mmm_workflows.errors import SpecError
 from mmm_workflows.mmm.plan import PlannedPrior, read_plan
 from mmm_workflows.mmm.planning import (
     KnownData,
+    ProposedPlan,
     add_evidence,
     describe_plan,
     find_category,
     propose_plan,
     revise_plan,
 )
+from mmm_workflows.records import Decision
 
 
 @pytest.mark.parametrize(
@@ -141,9 +143,20 @@ def test_earlier_plans_fill_what_the_question_and_the_data_leave_open() -> None:
     assert [c.name for c in proposed.plan.channels] == ["Radio"]
     assert proposed.plan.geography == "France"
     assert any("earlier run" in d.reason for d in proposed.decisions)
-    said = propose_plan("How does TV drive bookings in Spain?", earlier=[newer, older]).plan
+    asked = propose_plan("How does TV drive bookings in Spain?", earlier=[newer, older])
+    said = asked.plan
     assert (said.target_variable, said.geography) == ("Bookings", "Spain")
     assert [c.name for c in said.channels] == ["TV"]
+    places = [_place(p) for p in (proposed, asked, propose_plan("How does TV drive bookings?"))]
+    assert [p.choice for p in places] == ["France", "Spain", "none named"]
+    assert "another one" in places[0].reason, "the way out is not said"
+    assert places[1].reason == "the question names it"
+    assert "France" in places[1].options, "what it would have been is not shown"
+
+
+def _place(proposed: ProposedPlan) -> Decision:
+    question = "Which country or region is the plan for?"
+    return next(d for d in proposed.decisions if d.question == question)
 
 
 def test_evidence_is_added_by_its_claims_and_a_review_keeps_it() -> None:

@@ -6,8 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmm_workflows.mmm.knowledge import Edge, EdgeKind
-from mmm_workflows.mmm.recall import WEIGHTS, Way, fuse, spread, total
+from mmm_workflows.mmm.knowledge import Edge, EdgeKind, Passage
+from mmm_workflows.mmm.recall import (
+    WEIGHTS,
+    Recalled,
+    Superseded,
+    Way,
+    fuse,
+    newest_first,
+    spread,
+    total,
+)
 
 names = st.lists(st.sampled_from("abcdefgh"), unique=True, max_size=8)
 rankings = st.fixed_dictionaries({way: names.map(lambda n: [(x, 1.0) for x in n]) for way in Way})
@@ -77,3 +86,41 @@ def test_the_order_of_the_edges_does_not_matter() -> None:
     assert spread({"a": 1.0, "d": 0.5}, edges, hops=2) == spread(
         {"d": 0.5, "a": 1.0}, edges[::-1], hops=2
     )
+
+
+def found(name: str, score: float, *, by: str = "", hours: int = 0, **about: str) -> Recalled:
+    """A passage of a run of its own name, about the node of that name, superseded or not."""
+    at = datetime(2026, 1, 1, hours, tzinfo=UTC)
+    values = {"workflow_id": name, "node_id": name, "kind": "Model", **about}
+    passage = Passage.model_validate({"passage_id": name, "text": name, "where": "/x", **values})
+    replaced = Superseded(node_id=by, name=by, workflow_id=by, at=at, evidence="") if by else None
+    return Recalled(passage=passage, score=score, parts=(), superseded=replaced)
+
+
+def order(*recalled: Recalled) -> list[str]:
+    return [each.passage.passage_id for each in newest_first(recalled)]
+
+
+def test_what_was_superseded_stands_below_what_took_its_place() -> None:
+    assert order(
+        found("oldest", 0.9, by="old", hours=1),
+        found("old", 0.8, by="new", hours=2),
+        found("other", 0.7),
+        found("elsewhere", 0.65, by="not found"),
+        found("new", 0.6),
+        found("last", 0.5),
+    ) == ["other", "elsewhere", "new", "old", "oldest", "last"]
+    # Of two that one thing replaced, the better one stays the better one.
+    twins = [found(name, score, by="new") for name, score in (("a", 0.9), ("b", 0.8))]
+    assert order(*twins, found("new", 0.5)) == ["new", "a", "b"]
+    assert order(found("new", 0.9), *twins, found("last", 0.1)) == ["new", "a", "b", "last"]
+
+
+def test_of_a_channel_only_what_the_newer_run_says_of_it_stands_above() -> None:
+    tv = {"kind": "Channel", "node_id": "tv"}
+    assert order(
+        found("old tv", 0.9, by="new", **tv),
+        found("radio", 0.8, kind="Channel", node_id="radio", workflow_id="new"),
+        found("new tv", 0.7, workflow_id="new", **tv),
+        found("new choice", 0.6, kind="Decision", workflow_id="new"),
+    ) == ["radio", "new tv", "old tv", "new choice"]

@@ -11,26 +11,36 @@ from typing import Final
 from langgraph.runtime import Runtime
 
 from mmm_workflows.mmm.dataset import Dataset, read_mff
+from mmm_workflows.mmm.earlier import EarlierFits
 from mmm_workflows.mmm.facts import modeling_facts
+from mmm_workflows.mmm.history import describe_history, history_of
 from mmm_workflows.mmm.interpretation import interpret
 from mmm_workflows.mmm.model_files import open_model
 from mmm_workflows.mmm.plan import read_plan
-from mmm_workflows.mmm.spec_builder import SpecProposal, propose_spec
-from mmm_workflows.ports import FitJob, FitProgress
+from mmm_workflows.mmm.refresh_values import Refresh
+from mmm_workflows.mmm.spec_builder import SpecProposal
+from mmm_workflows.mmm.spec_start import propose_from
+from mmm_workflows.ports import FitJob, FitOutcome, FitProgress
 from mmm_workflows.records import Decision, Json
 from mmm_workflows.workflows.context import Context, Speak
 from mmm_workflows.workflows.contracts import ModelingBody
 from mmm_workflows.workflows.graph import Update
 from mmm_workflows.workflows.state import ModelingState
+from mmm_workflows.workflows.steps.refreshing import compare_with_earlier, find_earlier
+from mmm_workflows.workflows.steps.starting import describe_start, record_start
 
 SPEAK_EVERY_S: Final = 0.5
 
 
 async def initialize(state: ModelingState, runtime: Runtime[Context]) -> Update:
-    """Read the MFF and the plan, so that what is wrong with them is said first."""
+    """Read the MFF, the plan and the earlier fits; what is wrong with the first is said first."""
     read_plan(state.request.research_plan)
     dataset = await asyncio.to_thread(_read, state)
-    return {"mff_sha256": dataset.sidecar.mff_sha256}
+    await record_start(state.request, runtime.context)
+    earlier = await find_earlier(runtime.context, dataset, state.request.mff_data_path)
+    # Kept, so that a run that goes on does not start from what was fitted meanwhile.
+    kept = await runtime.context.keep_json("earlier_fits", earlier)
+    return {"mff_sha256": dataset.sidecar.mff_sha256, "earlier_path": kept.path}
 
 
 async def generate_config(state: ModelingState, runtime: Runtime[Context]) -> Update:
@@ -53,9 +63,7 @@ async def fit(state: ModelingState, runtime: Runtime[Context]) -> Update:
         seed=context.seed,
         depth=context.depth,
     )
-    async with _spoken(context.speak_as("fit")) as on_progress:
-        outcome = await context.compute.fit(job, on_progress)
-    await context.register_model(await asyncio.to_thread(open_model, outcome.folder))
+    outcome = await _fit(context, job, context.speak_as("fit"))
     return {"model_path": str(outcome.folder), "reused": outcome.reused}
 
 
@@ -76,7 +84,15 @@ async def run_diagnostics(state: ModelingState, runtime: Runtime[Context]) -> Up
         ),
     )
     await runtime.context.record([decision])
-    return {"fit_verdict": results.fit_verdict.value}
+    compared = await compare_with_earlier(
+        runtime.context, await asyncio.to_thread(_earlier, state), model,
+        Path(state.request.mff_data_path), _fit,
+    )  # fmt: skip
+    found = {"fit_verdict": results.fit_verdict.value}
+    if isinstance(compared, str):
+        return {**found, "no_refresh": compared}
+    kept = await runtime.context.keep_json("refresh", compared)
+    return {**found, "refresh_path": kept.path}
 
 
 async def interpret_results(state: ModelingState, runtime: Runtime[Context]) -> Update:
@@ -85,10 +101,15 @@ async def interpret_results(state: ModelingState, runtime: Runtime[Context]) -> 
     model = await asyncio.to_thread(open_model, Path(state.model_path))
     results = model.results()
     proposal = await asyncio.to_thread(_propose, state, context)
+    earlier = await asyncio.to_thread(_earlier, state)
+    spec = model.spec()
+    history = history_of(earlier.fits, context.workflow_id, state.model_path, spec, results)
+    refresh = await asyncio.to_thread(_refresh, state)
+    told = () if refresh is None else (refresh.note,)
     words = await context.writer.write(
         "modeling_summary",
-        facts=modeling_facts(results),
-        assembled=interpret(results),
+        facts=modeling_facts(results, refresh, history),
+        assembled=(*interpret(results), *told, *describe_history(history)),
         values={"target": results.target},
     )
     body = ModelingBody(
@@ -96,7 +117,7 @@ async def interpret_results(state: ModelingState, runtime: Runtime[Context]) -> 
         figures=words.figures,
         model_artifact_path=state.model_path,
         reused=state.reused,
-        model_spec=model.spec(),
+        model_spec=spec,
         findings=proposal.findings,
         diagnostics=results.diagnostics,
         fit_verdict=results.fit_verdict,
@@ -105,7 +126,10 @@ async def interpret_results(state: ModelingState, runtime: Runtime[Context]) -> 
         drivers=results.drivers,
         baseline=results.baseline,
         fit=results.fit,
-        summary=words.text,
+        history=history,
+        refresh=refresh,
+        summary=" ".join((*describe_start(state.request), words.text)),
+        reasons={} if refresh else {"refresh": state.no_refresh},
     )
     artifact = await context.keep_json("modeling_result", body)
     return {"body_path": artifact.path}
@@ -115,14 +139,36 @@ def _read(state: ModelingState) -> Dataset:
     return read_mff(Path(state.request.mff_data_path))
 
 
+def _earlier(state: ModelingState) -> EarlierFits:
+    return EarlierFits.model_validate_json(Path(state.earlier_path).read_bytes())
+
+
+def _refresh(state: ModelingState) -> Refresh | None:
+    if not state.refresh_path:
+        return None
+    return Refresh.model_validate_json(Path(state.refresh_path).read_bytes())
+
+
 def _propose(state: ModelingState, context: Context) -> SpecProposal:
-    """Pure in the request and the MFF, so steps may repeat it instead of handing it on."""
-    return propose_spec(
+    """Pure in the request, the MFF and the kept earlier fits, so steps may repeat it."""
+    earlier = _earlier(state)
+    if state.request.is_anew:
+        earlier = earlier.model_copy(update={"fits": ()})
+    return propose_from(
+        earlier,
         _read(state),
         read_plan(state.request.research_plan),
         state.request.feature_transformations,
         margin=state.request.margin,
     )
+
+
+async def _fit(context: Context, job: FitJob, speak: Speak) -> FitOutcome:
+    """Fit in words, and note that this run uses the model."""
+    async with _spoken(speak) as on_progress:
+        outcome = await context.compute.fit(job, on_progress)
+    await context.register_model(await asyncio.to_thread(open_model, outcome.folder))
+    return outcome
 
 
 @asynccontextmanager

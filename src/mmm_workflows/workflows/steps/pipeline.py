@@ -9,7 +9,8 @@ from pathlib import Path
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 
-from mmm_workflows.records import Json, RunStatus
+from mmm_workflows.errors import QueryError
+from mmm_workflows.records import Decision, Json, RunStatus
 from mmm_workflows.workflows.context import Context
 from mmm_workflows.workflows.contracts import (
     EdaRequest,
@@ -31,6 +32,7 @@ async def research(state: PipelineState, runtime: Runtime[Context]) -> Update:
         query=state.request.query,
         target_variable=state.request.target_variable,
         media_channels=state.request.media_channels,
+        start_from=state.request.start_from,
     )
     result = await runtime.context.children.run(
         "research", request, runtime.context.speak_as("research")
@@ -56,6 +58,7 @@ async def modeling(state: PipelineState, runtime: Runtime[Context]) -> Update:
         research_plan=research_result["research_plan"],
         feature_transformations=state.request.feature_transformations,
         margin=state.request.margin,
+        start_from=state.request.start_from,
     )
     result = await runtime.context.children.run(
         "modeling", request, runtime.context.speak_as("modeling")
@@ -65,23 +68,50 @@ async def modeling(state: PipelineState, runtime: Runtime[Context]) -> Update:
 
 
 async def whatif(state: PipelineState, runtime: Runtime[Context]) -> Update:
-    """Answer the question; what it asks back is asked here, one question per execution."""
-    speak = runtime.context.speak_as("whatif")
+    """Answer the question; what it asks back is asked here, one question per execution.
+
+    A question that cannot be answered is refused in its part alone.
+    """
+    context = runtime.context
+    answer: str | None = None
     if state.is_waiting:
         parts = await _so_far(state)
         asked = {"questions": list(state.questions), "generated_by": _written_by(parts)}
-        answer = interrupt({**asked, **parts})
-        result = await runtime.context.children.decide("whatif", str(answer), speak)
-    else:
-        request = WhatifRequest(
-            model_artifact_path=state.model_path,
-            mff_data_path=state.mff_path,
-            user_query=state.request.user_query,
-        )
-        result = await runtime.context.children.run("whatif", request, speak)
-    kept = await _keep(state, runtime.context, "whatif", result)
+        answer = str(interrupt({**asked, **parts}))
+    try:
+        result = await _answered(state, context, answer)
+    except QueryError as error:
+        # The plan cannot be carried out; the fit before it stands, and is not lost with it.
+        result = await _refused(context, error)
+    kept = await _keep(state, context, "whatif", result)
     waits = result["status"] == RunStatus.WAITING
     return {**kept, "is_waiting": waits, "questions": tuple(result["questions"])}
+
+
+async def _answered(state: PipelineState, context: Context, answer: str | None) -> Json:
+    """What-If's result, or its next question."""
+    speak = context.speak_as("whatif")
+    if answer is not None:
+        return await context.children.decide("whatif", answer, speak, asked=state.questions)
+    request = WhatifRequest(
+        model_artifact_path=state.model_path,
+        mff_data_path=state.mff_path,
+        user_query=state.request.user_query,
+    )
+    return await context.children.run("whatif", request, speak)
+
+
+async def _refused(context: Context, error: QueryError) -> Json:
+    decision = Decision(
+        project=context.project,
+        question="Is the what-if answered?",
+        options=("yes", "no"),
+        choice="no",
+        reason=error.message,
+        evidence=error.code,
+    )
+    await context.record([decision])
+    return await context.children.refused("whatif", error, decision)
 
 
 async def finalize(state: PipelineState, runtime: Runtime[Context]) -> Update:

@@ -6,6 +6,7 @@ import asyncio
 import re
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -16,11 +17,22 @@ from mmm_workflows.mmm.categories import GENERIC
 from mmm_workflows.mmm.channel_words import kind_of_channel
 from mmm_workflows.mmm.claim_rules import read_claims
 from mmm_workflows.mmm.claims import Claim
+from mmm_workflows.mmm.dataset import Role
 from mmm_workflows.mmm.distance import Brand
+from mmm_workflows.mmm.earlier_plans import earlier_plans, left_out
 from mmm_workflows.mmm.evidence import Evidence, write_evidence
+from mmm_workflows.mmm.experiments import of_channels, open_experiments
+from mmm_workflows.mmm.names import same_written
 from mmm_workflows.mmm.narrative import Facts
-from mmm_workflows.mmm.plan import EarlierPlans, Hypothesis, ResearchPlan, read_plan
+from mmm_workflows.mmm.plan import (
+    EarlierPlans,
+    Hypothesis,
+    ProjectData,
+    ResearchPlan,
+)
 from mmm_workflows.mmm.planning import (
+    HISTORY,
+    KnownData,
     ProposedPlan,
     add_evidence,
     describe_plan,
@@ -29,14 +41,20 @@ from mmm_workflows.mmm.planning import (
     revise_plan,
 )
 from mmm_workflows.mmm.search_plan import SearchBudget, plan_searches
+from mmm_workflows.mmm.spec import PERIODS_PER_YEAR, Frequency
 from mmm_workflows.mmm.transport import transport
-from mmm_workflows.records import GENERATED_BY_RULES, Decision, Json, RunStatus, Who
+from mmm_workflows.records import GENERATED_BY_RULES, Decision, Json, Who
 from mmm_workflows.tools.web import Reading, WebMode, WebReading
 from mmm_workflows.workflows.context import Context
-from mmm_workflows.workflows.contracts import ResearchBody, Source
+from mmm_workflows.workflows.contracts import ResearchBody, ResearchRequest, Source
 from mmm_workflows.workflows.graph import Update
 from mmm_workflows.workflows.outputs import PlanWords
 from mmm_workflows.workflows.state import ResearchState
+from mmm_workflows.workflows.steps.starting import (
+    describe_start,
+    record_start,
+    runs_to_start_from,
+)
 
 QUESTION: Final = (
     "Is this plan right? Answer yes, or name the target and all channels it should have instead, "
@@ -55,24 +73,23 @@ ACCEPT: Final = re.compile(
     re.IGNORECASE,
 )
 AROUND: Final = re.compile(r"^(?:[\s.,;!]|and\b)+|(?:[\s.,;!]|\band)+$", re.IGNORECASE)
-EARLIER_RUNS: Final = 5
-RUNS_LOOKED_AT: Final = 100
 
 
 async def initialize(state: ResearchState, runtime: Runtime[Context]) -> Update:
     """Read the category from the question, and remember what was planned for it before."""
     context = runtime.context
     category = find_category(state.request.query)
-    done = await context.runs.list(
-        project=context.project, workflow="research", status=RunStatus.SUCCEEDED,
-        limit=RUNS_LOOKED_AT,
-    )  # fmt: skip
-    plans = [
-        read_plan((run.result or {})["research_plan"])
-        for run in done
-        if find_category(str(run.request["query"])) == category
-    ][:EARLIER_RUNS]
-    kept = await context.keep_json("earlier_plans", EarlierPlans(plans=tuple(plans)))
+    await record_start(state.request, context)
+    done = await runs_to_start_from(state.request, context, "research")
+    alike = [run for run in done if find_category(str(run.request["query"])) == category]
+    data = await _project_data(state.request, context)
+    earlier, unreadable = earlier_plans(alike, data)
+    if unreadable:
+        await context.record([left_out(unreadable, context.project)])
+    answered = await runs_to_start_from(state.request, context, "whatif")
+    proposed = await asyncio.to_thread(open_experiments, [*done, *answered])
+    earlier = earlier.model_copy(update={"experiments": proposed})
+    kept = await context.keep_json("earlier_plans", earlier)
     return {"category": category.name, "earlier_path": kept.path}
 
 
@@ -211,15 +228,64 @@ def _evidence(state: ResearchState, plan: ResearchPlan) -> Evidence:
     )
 
 
+def _earlier(state: ResearchState) -> EarlierPlans:
+    return EarlierPlans.model_validate_json(Path(state.earlier_path).read_bytes())
+
+
 def _propose(state: ResearchState) -> ProposedPlan:
     """Pure in the request and the plans that were remembered."""
-    request = state.request
-    earlier = EarlierPlans.model_validate_json(Path(state.earlier_path).read_bytes())
-    return propose_plan(
+    request, earlier = state.request, _earlier(state)
+    proposed = propose_plan(
         request.query,
         target=request.target_variable,
         channels=request.media_channels,
+        known=_known(earlier.data, request.query),
         earlier=earlier.plans,
+    )
+    if earlier.data is None:
+        return proposed
+    return replace(proposed, decisions=(_data_decision(earlier.data), *proposed.decisions))
+
+
+async def _project_data(request: ResearchRequest, context: Context) -> ProjectData | None:
+    """The latest data of the project that has every column which the request names."""
+    named = [request.target_variable, *(request.media_channels or ())]
+    wanted = [name for name in named if name is not None]
+    for run in await runs_to_start_from(request, context, "eda"):
+        held = (run.result or {}).get("dataset")
+        if held is None or not wanted:
+            continue
+        columns = [v["name"] for v in held["variables"]]
+        if all(same_written(name, columns) for name in wanted):
+            return ProjectData(
+                workflow_id=run.workflow_id,
+                controls=tuple(v["name"] for v in held["variables"] if v["role"] == Role.CONTROL),
+                years=held["periods"] / PERIODS_PER_YEAR[Frequency(held["frequency"])],
+                geographies=max(1, len(held["geographies"])),
+            )
+    return None
+
+
+def _known(data: ProjectData | None, question: str) -> KnownData | None:
+    """What the data tells and the question does not say."""
+    if data is None:
+        return None
+    return KnownData(
+        controls=data.controls or None,
+        years=None if HISTORY.search(question) else data.years,
+        geographies=data.geographies,
+    )
+
+
+def _data_decision(data: ProjectData) -> Decision:
+    return Decision(
+        question="Is the data of this question known?",
+        options=("yes", "no"),
+        choice="yes",
+        reason=f"run {data.workflow_id} read data with every column that is named; its drivers, "
+        "history and geographies go into the plan",
+        evidence=f"{data.years:.2f} years, {data.geographies} geographies, drivers "
+        f"{', '.join(data.controls) or 'none'}",
     )
 
 
@@ -293,15 +359,20 @@ def _body(state: ResearchState, plan: ResearchPlan) -> ResearchBody:
     described = describe_plan(plan, state.category, searched=state.web_mode != "off")
     kinds = [kind for c in plan.channels if (kind := kind_of_channel(c.name)) is not None]
     report = write_evidence(evidence.claims, kinds)
+    earlier = _earlier(state)
     return ResearchBody(
         generated_by=state.written_by or GENERATED_BY_RULES,
         research_plan=plan,
         sources=_sources(evidence.claims),
-        synthesis=f"{state.synthesis} {described}" if state.synthesis else described,
+        synthesis=" ".join(
+            filter(None, (*describe_start(state.request), state.synthesis, described))
+        ),
         web_search=state.web_mode,
         claims=evidence.claims,
         evidence_report=report,
         web_outcomes=evidence.outcomes,
+        earlier_runs=earlier.runs,
+        experiments=of_channels(earlier.experiments, [c.name for c in plan.channels]),
     )
 
 

@@ -11,15 +11,19 @@ from langgraph.types import interrupt
 from mmm_workflows.errors import QueryError
 from mmm_workflows.mmm.dataset import read_mff
 from mmm_workflows.mmm.draws import Draws
+from mmm_workflows.mmm.earlier_answers import ModelUsed, model_used
 from mmm_workflows.mmm.facts import whatif_facts
 from mmm_workflows.mmm.model_files import ModelFolder, open_model
 from mmm_workflows.mmm.optimize import Optimization, optimize
 from mmm_workflows.mmm.query import bounds_of, interpret
 from mmm_workflows.mmm.questions import Interpretation, QueryKind
+from mmm_workflows.mmm.remembered import describe_remembered
 from mmm_workflows.mmm.results import FitVerdict
 from mmm_workflows.mmm.scenario import ScenarioResult, run_scenario
 from mmm_workflows.mmm.sensitivity import sensitivity
+from mmm_workflows.mmm.track_record import TrackRecord, record_of
 from mmm_workflows.mmm.whatif_advice import (
+    FAILED_FIT,
     recommend_allocation,
     recommend_next_unit,
     summarise_optimization,
@@ -27,12 +31,11 @@ from mmm_workflows.mmm.whatif_advice import (
 )
 from mmm_workflows.mmm.windows import Reference, make_reference
 from mmm_workflows.records import Decision, Json
-from mmm_workflows.workflows.context import Context
+from mmm_workflows.workflows.context import Context, read_kept
 from mmm_workflows.workflows.contracts import InterpretationBody, WhatifBody
 from mmm_workflows.workflows.graph import Update
 from mmm_workflows.workflows.state import WhatifState
-
-FAILED_FIT = "The fit failed its diagnostics: its figures should not be used for a decision."
+from mmm_workflows.workflows.steps.recalling import recall_earlier
 
 
 async def load_model(state: WhatifState, runtime: Runtime[Context]) -> Update:
@@ -58,7 +61,8 @@ async def parse_query(state: WhatifState, runtime: Runtime[Context]) -> Update:
         reason=interpretation.echo,
     )
     await runtime.context.record([decision])
-    artifact = await runtime.context.keep_json("interpretation", interpretation)
+    read = interpretation.model_copy(update={"question": question})
+    artifact = await runtime.context.keep_json("interpretation", read)
     return {"interpretation_path": artifact.path}
 
 
@@ -79,7 +83,7 @@ async def suggest_allocation(state: WhatifState, runtime: Runtime[Context]) -> U
     asked, draws, reference = await asyncio.to_thread(_prepared, state)
     total = asked.total
     if total is None:
-        scenario = ScenarioResult.model_validate_json(await _read(state.scenarios_path))
+        scenario = ScenarioResult.model_validate_json(await read_kept(state.scenarios_path))
         total = sum(scenario.totals.values())
     try:
         found = await asyncio.to_thread(_optimize, asked, draws, reference, total)
@@ -93,32 +97,41 @@ async def suggest_allocation(state: WhatifState, runtime: Runtime[Context]) -> U
 
 
 async def summarise(state: WhatifState, runtime: Runtime[Context]) -> Update:
-    """Say in sentences what was found, and assemble the result."""
+    """Say in sentences what was found, recall what is like it, and assemble the result."""
     asked, draws, reference = await asyncio.to_thread(_prepared, state)
     table = await asyncio.to_thread(sensitivity, draws, reference)
     scenarios: tuple[ScenarioResult, ...] = ()
     if state.scenarios_path:
-        scenarios = (ScenarioResult.model_validate_json(await _read(state.scenarios_path)),)
+        scenarios = (ScenarioResult.model_validate_json(await read_kept(state.scenarios_path)),)
     found = None
     if state.optimization_path:
-        found = Optimization.model_validate_json(await _read(state.optimization_path))
+        found = Optimization.model_validate_json(await read_kept(state.optimization_path))
+    remembered = await recall_earlier(state, runtime.context)
     caution = await asyncio.to_thread(_caution, state)
     sentences = [*caution, *summarise_scenarios(scenarios)]
     if found is not None:
         sentences.append(summarise_optimization(found))
+    record = await _track_record(runtime.context, draws.target)
+    sentences.append(record.sentence)
     words = await runtime.context.writer.write(
         "whatif_summary",
-        facts=whatif_facts(scenarios, found, table),
+        facts=whatif_facts(scenarios, found, table, record, remembered=remembered),
         assembled=sentences,
-        values={"question": state.request.user_query},
+        values={
+            "question": state.request.user_query,
+            "remembered": describe_remembered(remembered),
+        },
     )
     body = WhatifBody(
         generated_by=words.generated_by,
         figures=words.figures,
         interpretation=_shown(asked),
+        model=await asyncio.to_thread(_used, state),
+        remembered=remembered,
         scenario_results=scenarios,
         optimization_results=found,
         sensitivity_analysis=table,
+        track_record=record,
         recommendations=(
             *(recommend_allocation(found) if found is not None else ()),
             *recommend_next_unit(table),
@@ -128,6 +141,12 @@ async def summarise(state: WhatifState, runtime: Runtime[Context]) -> Update:
     )
     artifact = await runtime.context.keep_json("whatif_result", body)
     return {"body_path": artifact.path}
+
+
+async def _track_record(context: Context, target: str) -> TrackRecord:
+    """How earlier forecasts of the project did, to stand beside new advice."""
+    tracked = await context.done("track", limit=None)
+    return record_of([run.result for run in tracked if run.result is not None], target)
 
 
 def _check(state: WhatifState) -> str:
@@ -140,6 +159,10 @@ def _check(state: WhatifState) -> str:
 
 def _model(state: WhatifState) -> ModelFolder:
     return open_model(Path(state.request.model_artifact_path))
+
+
+def _used(state: WhatifState) -> ModelUsed:
+    return model_used(_model(state))
 
 
 def _draws(state: WhatifState) -> Draws:
@@ -165,11 +188,9 @@ def _caution(state: WhatifState) -> tuple[str, ...]:
 
 
 def _shown(asked: Interpretation) -> InterpretationBody:
-    return InterpretationBody(kind=asked.kind.value, echo=asked.echo, questions=asked.questions)
-
-
-async def _read(path: str) -> bytes:
-    return await asyncio.to_thread(Path(path).read_bytes)
+    return InterpretationBody(
+        kind=asked.kind.value, echo=asked.echo, questions=asked.questions, question=asked.question
+    )
 
 
 def first_state(request: Json) -> WhatifState:

@@ -12,7 +12,7 @@ import yaml
 
 from mmm_workflows.db.graphrag import Memory
 from mmm_workflows.mmm.knowledge import Edge, EdgeKind, Node, NodeKind, Passage
-from mmm_workflows.mmm.recall import Way
+from mmm_workflows.mmm.recall import Scope, Way
 
 FOLDER = Path(__file__).parent
 BRANDS = ("nordbrau", "luma", "velo")
@@ -86,7 +86,9 @@ async def score(
     """Mean share of what answers among the first ``k``, over all questions and by kind."""
     shares: defaultdict[str, list[float]] = defaultdict(list)
     for question in asked:
-        recall = await memory.recall(question.ask, project=question.project, k=k, ways=ways)
+        recall = await memory.recall(
+            question.ask, scope=Scope(project=question.project), k=k, ways=ways
+        )
         found = {hit.passage.passage_id for hit in recall.found}
         share = len(found & set(question.find)) / min(k, len(question.find))
         shares["all"].append(share)

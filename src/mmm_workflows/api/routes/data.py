@@ -1,0 +1,36 @@
+"""Files that come in, and which there are."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Query, UploadFile
+
+from mmm_workflows.api.deps import Shared
+from mmm_workflows.api.schemas import Datasets, ProjectAsked, ProjectName
+from mmm_workflows.records import DEFAULT_PROJECT
+from mmm_workflows.workflows.contracts import Upload
+
+router = APIRouter(tags=["data"])
+
+
+@router.post("/upload", status_code=201, operation_id="upload")
+async def upload(
+    file: UploadFile, door: Shared, project: Annotated[ProjectName, Form()] = DEFAULT_PROJECT
+) -> Upload:
+    """Keep a CSV file; ``data_sources`` takes its ``path`` or its ``dataset_id``."""
+    door.enter(project)
+    return await door.runner.keep_upload(
+        file.file, name=file.filename or "upload.csv", project=project
+    )
+
+
+@router.get("/datasets", operation_id="list_datasets")
+async def list_datasets(
+    door: Shared,
+    project: ProjectAsked = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> Datasets:
+    """The latest uploads, the newest first."""
+    found = await door.runner.shelf.datasets(door.projects(project), limit=limit)
+    return Datasets(datasets=found)

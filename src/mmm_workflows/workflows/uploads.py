@@ -1,0 +1,51 @@
+"""Tables that come in: each read once before it is kept, few at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from mmm_workflows.bootstrap import Services
+from mmm_workflows.db.names import safe_name
+from mmm_workflows.mmm.tables import check_table
+from mmm_workflows.workflows.contracts import Upload
+from mmm_workflows.workflows.refusals import checked
+
+# Each takes a core, and an MFF long table some twenty times its bytes.
+READ_AT_ONCE: Final = 2
+
+
+class Uploads:
+    """The way in for tables; those who come while enough are being read wait."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._reading = asyncio.Semaphore(READ_AT_ONCE)
+
+    async def keep(self, content: BinaryIO, *, name: str, project: str) -> Upload:
+        """Keep a table under the hash of its content; its name is never a path.
+
+        Raises:
+            DatasetError: The content is not a table (see ``mmm.tables.check_table``).
+        """
+        checked(project, "project")
+        with tempfile.TemporaryDirectory() as scratch:
+            file = Path(scratch) / safe_name(name)
+            async with self._reading:
+                columns = await asyncio.to_thread(_write_table, content, file)
+            kept = await self._services.uploads.put_file(
+                project, "upload", file, workflow_id="", name=file.name
+            )
+        return Upload(
+            path=kept.path, dataset_id=kept.sha256, sha256=kept.sha256,
+            size_bytes=kept.size_bytes, columns=columns,
+        )  # fmt: skip
+
+
+def _write_table(content: BinaryIO, file: Path) -> tuple[str, ...]:
+    with file.open("xb") as target:
+        shutil.copyfileobj(content, target)
+    return check_table(file)
