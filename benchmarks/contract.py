@@ -134,4 +134,4 @@ def _successes(labels: Sequence[str], asking: Asking) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(fuzz.main(attack, REPORT, prepare=seeded.write_model))
+    raise SystemExit(fuzz.main(attack, REPORT, prepare=seeded.write_home))

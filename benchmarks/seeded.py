@@ -6,8 +6,10 @@ What is drawn at random names what is nowhere: it is refused, and no answer that
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -96,13 +98,19 @@ def spare(case: Case) -> None:
         case.path_parameters = {"project": "another"}
 
 
-def write_model(home: Path) -> None:
-    """Keep a model and the run that has it in a home that is not served yet."""
+def write_home(home: Path) -> None:
+    """Keep a model, the run that has it, and a database in a home that is not served yet."""
     asyncio.run(prepare(Settings(_env_file=None, mmm_home=home)))
+    database = home / "warehouse.db"
+    with closing(sqlite3.connect(database)) as opened, opened:
+        opened.execute("CREATE TABLE weekly (date TEXT, sales INTEGER)")
+        opened.execute("INSERT INTO weekly VALUES ('2024-01-01', 1)")
+    # Read by a server that is started in this folder.
+    (home / ".env").write_text(f"DATA_CONNECTIONS=warehouse:*=sqlite:///{database}\n")
 
 
 def seed(address: str, *, spare: int) -> Seeds:
-    """What a served home holds, which has ``write_model``'s model, once it holds runs too.
+    """What a served home holds, which has what ``write_home`` keeps, once it holds runs too.
 
     Args:
         address: Host and port of the server.
@@ -188,6 +196,7 @@ def _bodies(upload: dict[str, Any], mff: str, model: str) -> dict[str, tuple[dic
             {}, {"total": 600_000}, {"question": "How should we allocate 600k?"},
         ),
         DECIDE: ({"answer": "yes"}, {}),
+        "POST /datasets": ({"connection": "warehouse", "table": "weekly"},),
         "POST /upload": ({"file": table().decode()},),
     }  # fmt: skip
 

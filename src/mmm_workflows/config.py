@@ -126,6 +126,11 @@ class Settings(BaseSettings):
     )
     cors_origins: str = Field("", description="origins of pages that may call the API")
     data_dirs: str = Field("", description="folders that data_sources may lie in beside UPLOAD_DIR")
+    data_connections: SecretStr | None = Field(
+        None,
+        description="databases that tables may be copied from, NAME:PROJECTS=URL each, as "
+        "warehouse:*=postgresql://USER:PASSWORD@HOST/DATABASE",
+    )
     forwarded_allow_ips: str = Field(
         "", description="proxies whose X-Forwarded-For is believed: addresses and networks"
     )
@@ -155,7 +160,9 @@ class Settings(BaseSettings):
     otel_exporter_otlp_endpoint: str | None = Field(
         None, description="OpenTelemetry collector (extra otel), over HTTP; unset: no traces"
     )
-    upload_megabytes: int = Field(50, gt=0, le=2000, description="of one uploaded file, at most")
+    upload_megabytes: int = Field(
+        50, gt=0, le=2000, description="of one uploaded file or copied table, at most"
+    )
     mmm_home: Path = Field(
         default_factory=lambda: user_data_path("mmm-workflows"),
         description="folder of the run database and the checkpoints",
@@ -197,6 +204,11 @@ class Settings(BaseSettings):
     def outputs(self) -> Path:
         """Where artifacts lie, absolute."""
         return self._folder(self.output_dir, "outputs")
+
+    @property
+    def upload_bytes(self) -> int:
+        """What one uploaded file or copied table may hold."""
+        return self.upload_megabytes << 20
 
     @property
     def data_folders(self) -> tuple[Path, ...]:

@@ -28,6 +28,7 @@ from typing import Final
 
 CODES: Final[dict[str, str]] = {
     "dataset_not_found": "A named file does not exist or is not a file.",
+    "connection_unknown": "No database of this name is set for the project.",
     "dataset_unreadable": "A file is not text in a known encoding, or not a table.",
     "dataset_empty": "A file has no content.",
     "dataset_no_rows": "A file has a header and no rows.",

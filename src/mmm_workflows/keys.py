@@ -16,9 +16,9 @@ from mmm_workflows.records import NAME
 PREFIX: Final = "mmm_"
 KEY_BYTES: Final = 32
 EVERY_PROJECT: Final = "*"
-_ENTRY: Final = re.compile(
-    rf"(?P<name>{NAME}):(?P<projects>\*|{NAME}(?:\+{NAME})*):(?P<hash>[0-9a-f]{{64}})"
-)
+# As a setting names projects: all, or some joined by '+'.
+PROJECTS: Final = rf"\*|{NAME}(?:\+{NAME})*"
+_ENTRY: Final = re.compile(rf"(?P<name>{NAME}):(?P<projects>{PROJECTS}):(?P<hash>[0-9a-f]{{64}})")
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,7 @@ def read_keys(text: str) -> Keyring:
                 "'*' or names joined by '+' for the projects and the 64 hex digits of the key's "
                 "SHA-256. `mmm-workflows new-key NAME` makes a key with its entry."
             )
-        opens = read["projects"]
-        projects = None if opens == EVERY_PROJECT else frozenset(opens.split("+"))
-        entries.append(Entry(read["hash"], Caller(read["name"], projects)))
+        entries.append(Entry(read["hash"], Caller(read["name"], projects_of(read["projects"]))))
     names = [entry.caller.name for entry in entries]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -103,6 +101,11 @@ def read_keys(text: str) -> Keyring:
             f"API_KEYS names {', '.join(twice)} more than once. Rename all but one."
         )
     return Keyring(entries)
+
+
+def projects_of(said: str) -> frozenset[str] | None:
+    """The projects that a setting names as ``PROJECTS`` has it; None: all of them."""
+    return None if said == EVERY_PROJECT else frozenset(said.split("+"))
 
 
 def make_key(name: str, projects: Sequence[str] = ()) -> tuple[str, Entry]:

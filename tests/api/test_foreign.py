@@ -152,7 +152,7 @@ async def test_a_start_under_a_stranger_s_name_or_in_its_project_is_told_no_more
 async def test_what_is_of_no_run_tells_nothing_of_a_stranger(house: House) -> None:
     rest = [o for o in house.operations if "{" not in o[2] and not o[0].startswith("start_")]
     told_of = {
-        "upload": 403, "list_runs": 403, "list_datasets": 403, "search_memory": 403, "metrics": 403,
+        "upload": 403, "copy_table": 403, "list_runs": 403, "list_datasets": 403, "search_memory": 403, "metrics": 403,
     }  # fmt: skip
     assert {name for name, _, _ in rest} == {*told_of, *OF_NOBODY}
     brand = {"X-API-Key": BRAND}
@@ -165,6 +165,8 @@ async def test_what_is_of_no_run_tells_nothing_of_a_stranger(house: House) -> No
             asked: dict[str, Any] = {"params": {"project": project, "question": "hidden shoes"}}
             if name == "upload":
                 asked = {"files": {"file": ("a.csv", TABLE)}, "data": {"project": project}}
+            if name == "copy_table":
+                asked = {"json": {"connection": "hidden", "table": "x", "project": project}}
             answer = await house.client.request(method, path, headers=brand, **asked)
             assert answer.status_code == told_of[name], (name, answer.text)
             assert "secret" not in answer.text and "hidden" not in answer.text

@@ -167,6 +167,17 @@ def test_a_path_outside_of_its_folder_is_refused(client: httpx.Client, tmp_path:
     link.unlink()
 
 
+def test_an_address_in_a_body_is_refused_and_not_repeated(client: httpx.Client) -> None:
+    for address in (
+        "postgresql://me:secret-word@db/sales",
+        "s3://bucket/sales.csv",
+        "file:///etc/passwd",
+    ):
+        answer = client.post("/eda/start", json={"data_sources": [address]})
+        told = problem(answer, 403, "path_forbidden")
+        assert "POST /datasets" in told["detail"] and address not in answer.text
+
+
 def test_an_upload_is_kept_under_its_hash_whatever_its_name(client: httpx.Client) -> None:
     content = b"Date,Sales\n2024-01-01,1\n"
     names = ["../../etc/passwd", "a.csv", "..", "C:\\x\\y.csv", "x" * 300 + ".csv", "é\n.csv"]

@@ -174,6 +174,24 @@ async def test_a_slow_reader_is_dropped_and_comes_back_without_a_gap(
     assert seen + rest == list(range(1, 62))
 
 
+async def test_a_stream_that_nobody_reads_is_let_go_of_when_its_reader_leaves(
+    house: Served,
+) -> None:
+    await house.begin("long")
+    for _ in range(60):
+        await house.tell("long", size=300_000)
+    host, _, port = house.address.partition(":")
+    _, writer = await asyncio.open_connection(host, int(port), limit=1)
+    writer.write(
+        b"GET /workflow/long/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
+    )
+    await _until_followed(house, 1)
+    # By now it waits in the middle of a part.
+    await asyncio.sleep(1)
+    writer.transport.abort()
+    await _until_followed(house, 0)
+
+
 async def test_an_event_that_cannot_be_read_is_logged_and_ends_the_socket_with_a_code(
     house: Served, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:

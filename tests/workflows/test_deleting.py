@@ -37,7 +37,7 @@ async def names(runner: Runner) -> set[str]:
 
 
 async def upload(runner: Runner, project: str) -> Path:
-    kept = await runner.keep_upload(io.BytesIO(TABLE), name="sales.csv", project=project)
+    kept = await runner.uploads.keep(io.BytesIO(TABLE), name="sales.csv", project=project)
     return Path(kept.path)
 
 

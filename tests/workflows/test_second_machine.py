@@ -46,7 +46,7 @@ async def test_data_artifacts_and_lineage_are_at_hand_on_a_second_machine_until_
 ) -> None:
     plan = SALES.model_copy(update={"periods": 60, "start": date(2024, 1, 1)})
     content = make_world(plan, 4).csv()
-    upload = await runner.keep_upload(io.BytesIO(content), name="sales.csv")
+    upload = await runner.uploads.keep(io.BytesIO(content), name="sales.csv")
     asked = read_request("eda", {"data_sources": [upload.path], "currency": "EUR"})
     first = await runner.start("eda", asked, workflow_id="first")
 

@@ -25,7 +25,7 @@ async def runner(settings: Settings) -> AsyncIterator[Runner]:
 
 async def keep(runner: Runner, number: int) -> Path:
     content = f"date,sales{number}\n2024-01-01,1\n".encode()
-    kept = await runner.keep_upload(io.BytesIO(content), name="sales.csv")
+    kept = await runner.uploads.keep(io.BytesIO(content), name="sales.csv")
     return Path(kept.path)
 
 

@@ -56,6 +56,11 @@ class Folders:
             ("replay", outputs),
         ):
             for path in _named(arguments, name):
+                if "://" in path:
+                    raise PathForbidden(
+                        f"{name} holds an address, and none is read. A table of a database comes "
+                        "in by POST /datasets, with the name of a connection of DATA_CONNECTIONS."
+                    )
                 is_data = name in FROM_DATA_DIRS and any(_lies_in(path, d) for d in self.data)
                 if not (is_data or any(_is_open(path, folder, caller) for folder, _ in places)):
                     raise PathForbidden(

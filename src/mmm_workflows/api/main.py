@@ -137,7 +137,7 @@ def _limits(settings: Settings) -> Limits:
         starts_per_minute=settings.starts_per_minute,
         requests_at_once=settings.requests_at_once,
         sockets_at_once=settings.sockets_at_once,
-        upload_bytes=settings.upload_megabytes << 20,
+        upload_bytes=settings.upload_bytes,
     )
 
 

@@ -28,6 +28,9 @@ RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,149}$"
 # The most that the column of events holds.
 LAST_SEQ = 2**31 - 1
 
+# PostgreSQL's names have 63 bytes, and others up to 128.
+TABLE_LENGTH = 260
+
 type WorkflowId = Annotated[str, Path(pattern=RUN_ID)]
 type ProjectName = Annotated[str, Field(pattern=rf"^{NAME}$")]
 type ProjectAsked = Annotated[ProjectName | None, Query()]
@@ -51,6 +54,21 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     answer: str = Field(min_length=1, max_length=4000)
+
+
+class TableAsked(BaseModel):
+    """A table or view of a database that is named in the settings."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    connection: str = Field(pattern=rf"^{NAME}$", examples=["warehouse"])
+    table: str = Field(
+        min_length=1,
+        max_length=TABLE_LENGTH,
+        examples=["weekly"],
+        description="TABLE or SCHEMA.TABLE",
+    )
+    project: ProjectName = DEFAULT_PROJECT
 
 
 class Links(BaseModel):

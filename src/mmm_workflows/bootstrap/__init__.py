@@ -16,6 +16,7 @@ from mmm_workflows.bootstrap.memory import MemoryStores, examined_embedder, has_
 from mmm_workflows.bootstrap.readiness import Readiness, readiness
 from mmm_workflows.bootstrap.records import connect_records, open_saver, records_file
 from mmm_workflows.bootstrap.sharing import examined_store, forgetting, open_store, shared_store
+from mmm_workflows.bootstrap.sources import open_sources
 from mmm_workflows.bootstrap.web import executor_opener, web_opener
 from mmm_workflows.config import (
     SERVICES,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from mmm_workflows.tools.fit_child import FitPlace
     from mmm_workflows.tools.models import Models
     from mmm_workflows.tools.pictures import Pictures
+    from mmm_workflows.tools.sources import Sources
     from mmm_workflows.tools.web import OpenWeb, WebLimits
 
 
@@ -96,6 +98,7 @@ class Services:
     open_web: OpenWeb
     web_limits: WebLimits
     uploads: ArtifactStore
+    sources: Sources
     readiness: Readiness
     home: Path
     models: Models
@@ -174,6 +177,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> Services:
     from mmm_workflows.tools.web import WebLimits
 
     home = settings.home
+    sources = open_sources(settings)
     shared = await open_store(settings)
     database = await _open_records(settings, stack)
     runs, outbox = RunStore(database.engine), Outbox(database.engine)
@@ -212,6 +216,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> Services:
         readiness=readiness(settings, database.engine, compute, shared),
         home=home,
         uploads=uploads,
+        sources=sources,
         models=models,
         patience_s=settings.database_patience_s,
     )

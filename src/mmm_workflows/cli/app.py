@@ -297,6 +297,25 @@ def ask(
 
 
 @app.command()
+def copy_table(
+    connection: Annotated[str, typer.Argument(help="name of a database in DATA_CONNECTIONS")],
+    table: Annotated[str, typer.Argument(help="table or view, as TABLE or SCHEMA.TABLE")],
+    project: Project = DEFAULT_PROJECT,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a table of a database as it is now to a CSV file, which --data takes."""
+
+    async def work(runner: Runner, on_event: Callable[[Event], None]) -> Json:
+        kept = await runner.uploads.copy_table(connection, table, project=project)
+        return kept.model_dump(mode="json")
+
+    def show(kept: Json) -> None:
+        screen.print(kept["path"], markup=False, highlight=False, soft_wrap=True)
+
+    run_command(work, as_json=as_json, show=show)
+
+
+@app.command()
 def resume(workflow_id: str, as_json: AsJson = False) -> None:
     """Go on with a run where it stopped."""
     run_command(

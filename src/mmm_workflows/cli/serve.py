@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Final
 
@@ -17,6 +18,8 @@ GRACE_S: Final = 5
 KEEP_ALIVE_S: Final = 65
 # Watchers have nothing to say.
 SOCKET_MESSAGE_BYTES: Final = 1 << 12
+# As uvicorn's own command ends.
+NOT_STARTED: Final = 3
 
 
 def serve(host: str, port: int) -> None:
@@ -24,10 +27,11 @@ def serve(host: str, port: int) -> None:
     import uvicorn
 
     from mmm_workflows import logs
+    from mmm_workflows.cli.server import Server
 
     settings = read_settings()
     logs.configure(settings.log_level, settings.log_format, secrets=settings.secrets())
-    uvicorn.run(
+    config = uvicorn.Config(
         "mmm_workflows.api.main:app", host=host, port=port, timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=KEEP_ALIVE_S, log_config=None, access_log=False,
         ws_max_size=SOCKET_MESSAGE_BYTES,
@@ -37,6 +41,12 @@ def serve(host: str, port: int) -> None:
         proxy_headers=bool(settings.forwarded_allow_ips),
         forwarded_allow_ips=settings.forwarded_allow_ips,
     )  # fmt: skip
+    server = Server(config)
+    # Uvicorn has stopped in order by then, and passes on what it was stopped by.
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        raise SystemExit(NOT_STARTED)
 
 
 def refuse_open_door(host: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO, Final, Unpack
+from typing import Final, Unpack
 
 from uuid_utils import uuid7
 
@@ -36,7 +36,7 @@ from mmm_workflows.records import (
 )
 from mmm_workflows.workflows import registry
 from mmm_workflows.workflows.context import Speak
-from mmm_workflows.workflows.contracts import DEFAULT_SEED, Request, Result, Upload
+from mmm_workflows.workflows.contracts import DEFAULT_SEED, Request, Result
 from mmm_workflows.workflows.deleting import Deleting, Removed
 from mmm_workflows.workflows.execution import POLL_S, Execution, OnEvent, end
 from mmm_workflows.workflows.refusals import (
@@ -77,7 +77,7 @@ class Runner:
         self.services = services
         # Of the run that the runs started here are parts of.
         self._patience = part_of
-        self._uploads = Uploads(services)
+        self.uploads = Uploads(services)
         self.watching = Watching(services.runs, services.overview, services.progress)
 
     @property
@@ -323,16 +323,6 @@ class Runner:
     async def audit(self, project: str | None = None) -> Sequence[ChainReport]:
         """The decision chain of a project, or of each project, recomputed."""
         return await self.services.runs.audit(project)
-
-    async def keep_upload(
-        self, content: BinaryIO, *, name: str, project: str = DEFAULT_PROJECT
-    ) -> Upload:
-        """Keep an uploaded table under the hash of its content; its name is never a path.
-
-        Raises:
-            DatasetError: The content is not a table (see ``mmm.tables.read_table``).
-        """
-        return await self._uploads.keep(content, name=name, project=project)
 
     def watch(self, workflow_id: str, *, after: int = 0) -> AsyncGenerator[Event]:
         """Events from the log after ``after``, then live, until the run ends or waits."""

@@ -11,6 +11,7 @@ from typing import BinaryIO, Final
 from mmm_workflows.bootstrap import Services
 from mmm_workflows.db.names import safe_name
 from mmm_workflows.mmm.tables import check_table
+from mmm_workflows.records import DEFAULT_PROJECT
 from mmm_workflows.workflows.contracts import Upload
 from mmm_workflows.workflows.refusals import checked
 
@@ -24,8 +25,9 @@ class Uploads:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._reading = asyncio.Semaphore(READ_AT_ONCE)
+        self._copying = asyncio.Semaphore(READ_AT_ONCE)
 
-    async def keep(self, content: BinaryIO, *, name: str, project: str) -> Upload:
+    async def keep(self, content: BinaryIO, *, name: str, project: str = DEFAULT_PROJECT) -> Upload:
         """Keep a table under the hash of its content; its name is never a path.
 
         Raises:
@@ -35,17 +37,39 @@ class Uploads:
         with tempfile.TemporaryDirectory() as scratch:
             file = Path(scratch) / safe_name(name)
             async with self._reading:
-                columns = await asyncio.to_thread(_write_table, content, file)
-            kept = await self._services.uploads.put_file(
-                project, "upload", file, workflow_id="", name=file.name
-            )
+                await asyncio.to_thread(_write, content, file)
+                return await self._kept(file, project)
+
+    async def copy_table(
+        self, connection: str, table: str, *, project: str = DEFAULT_PROJECT
+    ) -> Upload:
+        """Keep a table of a database as it is now, as an upload.
+
+        Raises:
+            DatasetError: It cannot be copied (see ``tools.sources.Sources.copy``), or is no table
+                that is taken (see ``mmm.tables.check_table``).
+            ServiceUnavailable: The database cannot be reached.
+        """
+        checked(project, "project")
+        with tempfile.TemporaryDirectory() as scratch:
+            file = Path(scratch) / safe_name(f"{connection}.{table}.csv")
+            # A slow database holds up none of those who bring a file.
+            async with self._copying:
+                await self._services.sources.copy(connection, table, file, project=project)
+            async with self._reading:
+                return await self._kept(file, project)
+
+    async def _kept(self, file: Path, project: str) -> Upload:
+        columns = await asyncio.to_thread(check_table, file)
+        kept = await self._services.uploads.put_file(
+            project, "upload", file, workflow_id="", name=file.name
+        )
         return Upload(
             path=kept.path, dataset_id=kept.sha256, sha256=kept.sha256,
             size_bytes=kept.size_bytes, columns=columns,
         )  # fmt: skip
 
 
-def _write_table(content: BinaryIO, file: Path) -> tuple[str, ...]:
+def _write(content: BinaryIO, file: Path) -> None:
     with file.open("xb") as target:
         shutil.copyfileobj(content, target)
-    return check_table(file)

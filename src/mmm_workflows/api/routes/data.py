@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, UploadFile
 
 from mmm_workflows.api.deps import Shared
-from mmm_workflows.api.schemas import Datasets, ProjectAsked, ProjectName
+from mmm_workflows.api.schemas import Datasets, ProjectAsked, ProjectName, TableAsked
 from mmm_workflows.records import DEFAULT_PROJECT
 from mmm_workflows.workflows.contracts import Upload
 
@@ -20,8 +20,17 @@ async def upload(
 ) -> Upload:
     """Keep a CSV file; ``data_sources`` takes its ``path`` or its ``dataset_id``."""
     door.enter(project)
-    return await door.runner.keep_upload(
+    return await door.runner.uploads.keep(
         file.file, name=file.filename or "upload.csv", project=project
+    )
+
+
+@router.post("/datasets", status_code=201, operation_id="copy_table")
+async def copy_table(asked: TableAsked, door: Shared) -> Upload:
+    """Keep a table of a database as it is now; DATA_CONNECTIONS names the databases."""
+    door.enter(asked.project)
+    return await door.runner.uploads.copy_table(
+        asked.connection, asked.table, project=asked.project
     )
 
 
