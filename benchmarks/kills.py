@@ -152,7 +152,9 @@ def _page(found: dict[str, dict[str, Any]], versions: dict[str, str]) -> str:
         "",
         f"{len(whole)} of {len(cells())} cells held, {len(now) - len(whole)} did not, "
         f"{len(cells()) - len(now)} were not run on this code. "
-        f"{sum(c['ended'] for c in whole)} runs, {sum(c['events'] for c in whole)} events.",
+        f"{sum(c['ended'] for c in whole)} runs, {sum(c['events'] for c in whole)} events. "
+        f"{sum(c.get('tries', 1) > 1 for c in whole)} cells were led to again, because their phase "
+        "was over before it was seen and nothing had been killed.",
         *_earlier(found, now),
         "",
         f"Code {code[:12]}, commit {', '.join(commits) or '-'}; {platform.machine()}, "

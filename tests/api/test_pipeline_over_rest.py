@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from recovery.workers import NEEDS_PROC, fit_processes
 
 pytestmark = pytest.mark.slow
 SALES = Path(__file__).parents[2] / "data" / "sales.csv"
@@ -36,17 +37,7 @@ def _sampling(client: httpx.Client) -> Callable[[dict], bool]:
     return reached
 
 
-def _fit_processes() -> list[str]:
-    commands = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            commands.append(path.read_bytes().replace(b"\0", b" ").decode())
-        except OSError:
-            continue
-    return [c for c in commands if "mmm_workflows.fit_process" in c]
-
-
-@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
+@NEEDS_PROC
 def test_a_cancelled_fit_leaves_no_process_and_its_run_goes_on_when_resumed(served: str) -> None:
     with httpx.Client(base_url=f"http://{served}", timeout=30) as client:
         uploaded = client.post("/upload", files={"file": ("sales.csv", SALES.read_bytes())}).json()
@@ -59,16 +50,17 @@ def test_a_cancelled_fit_leaves_no_process_and_its_run_goes_on_when_resumed(serv
             "media_channels": ["TV_Spend", "Digital_Spend"],
             "depth": "quick",
         }
-        before = len(_fit_processes())
+        # The folder of uploads lies beside that of models.
+        models = Path(uploaded["path"]).parents[4] / "models"
         assert client.post("/pipeline/start", json=body).status_code == 202
         _until(client, "p1", _sampling(client))
-        assert len(_fit_processes()) == before + 1
+        assert len(fit_processes(models)) == 1
         assert client.post("/workflow/p1/resume").json()["code"] == "run_busy"
 
         assert client.post("/workflow/p1/cancel").status_code == 202
         assert _until(client, "p1", _stopped)["status"] == "cancelled"
         assert client.get("/workflow/p1.modeling").json()["status"] == "cancelled"
-        assert len(_fit_processes()) == before
+        assert fit_processes(models) == []
 
         assert client.post("/workflow/p1/resume").status_code == 202
         run = _until(client, "p1", _stopped)

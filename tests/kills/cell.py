@@ -18,7 +18,7 @@ from mmm_workflows.errors import MMMError
 
 from .checks import memory_faults, orphan_faults, part_faults, run_faults, watcher_faults
 from .phases import Ask, Cell, Phase, Victim
-from .system import System
+from .system import PhaseMissed, System
 from .watcher import Watcher
 
 CLEAR = "What if we increase TV spend by 20%?"
@@ -27,6 +27,7 @@ ANSWER = {"answer": CLEAR}
 # What the harness itself may trip over when the service does not do what it should.
 TRIPS = (AssertionError, KeyError, OSError, MMMError, httpx.HTTPError, psycopg.Error,
          subprocess.SubprocessError)  # fmt: skip
+TRIES = 3
 _numbers = count(1)
 
 
@@ -38,6 +39,7 @@ class Outcome:
         ended: How many runs were accepted and have ended.
         events: How many events they have.
         at: Where the run stood when the victim was killed.
+        tries: How often the run was led to the phase until it was seen there.
     """
 
     faults: list[str] = field(default_factory=list)
@@ -45,15 +47,30 @@ class Outcome:
     events: int = 0
     at: str = ""
     seconds: float = 0.0
+    tries: int = 1
 
 
 def try_cell(system: System, cell: Cell) -> Outcome:
-    """Go through one cell; what the harness itself trips over is a fault too."""
-    outcome, began = Outcome(), time.monotonic()
+    """Go through one cell; what the harness itself trips over is a fault too.
+
+    A phase that was over before it was seen is led to again: nothing was killed in it.
+    """
+    for tries in range(1, TRIES + 1):
+        outcome, is_missed = _try(system, cell)
+        outcome.tries = tries
+        if not is_missed:
+            break
+    return outcome
+
+
+def _try(system: System, cell: Cell) -> tuple[Outcome, bool]:
+    """What was found, and whether the phase was missed."""
+    outcome, began, is_missed = Outcome(), time.monotonic(), False
     name = f"k{next(_numbers)}-{cell.victim}-{cell.phase.name}".replace(" ", "-")
     try:
         outcome.faults += _go(system, cell, name, outcome)
-    except TRIPS:
+    except TRIPS as error:
+        is_missed = isinstance(error, PhaseMissed)
         outcome.faults.append(traceback.format_exc(limit=-4))
         system.worker.signal(signal.SIGCONT)
         # The next cell must find all that it needs.
@@ -62,7 +79,7 @@ def try_cell(system: System, cell: Cell) -> Outcome:
     outcome.faults += system.faults
     system.faults.clear()
     outcome.seconds = time.monotonic() - began
-    return outcome
+    return outcome, is_missed
 
 
 def _go(system: System, cell: Cell, name: str, outcome: Outcome) -> Iterator[str]:

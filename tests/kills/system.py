@@ -36,6 +36,10 @@ KEPT_MODELS = REPOSITORY / ".cache" / "kills"
 FINAL = ("succeeded", "failed", "cancelled")
 
 
+class PhaseMissed(AssertionError):
+    """A run had ended before it was seen in its phase, so that nothing could be killed there."""
+
+
 class System:
     """The service under test.
 
@@ -131,7 +135,8 @@ class System:
                 assert run is not None
                 if is_seen:
                     return " ".join(str(value) for value in run)
-                assert run[0] not in FINAL, f"{name} is {run[0]}, and the phase was not seen"
+                if run[0] in FINAL:
+                    raise PhaseMissed(f"{name} is {run[0]}, and the phase was not seen")
                 assert time.monotonic() < until, "the phase was not reached"
                 time.sleep(POLL_S)
 

@@ -10,7 +10,7 @@ state=${1:-${MMM_SERVICES_CACHE:-$HOME/.cache/mmm-workflows-services}/chroma.env
 if ps -o args= -p "$CHROMA_PID" 2>/dev/null | grep -qF -- "--path $CHROMA_FOLDER"; then
     kill "$CHROMA_PID"
     for _ in $(seq 50); do
-        kill -0 "$CHROMA_PID" 2>/dev/null || break
+        grep -q . "/proc/$CHROMA_PID/cmdline" 2>/dev/null || break # empty where it only waits to be buried
         sleep 0.1
     done
 fi

@@ -12,10 +12,10 @@ if tr '\0' ' ' <"/proc/$NEO4J_PID/cmdline" 2>/dev/null | grep -qF -- "--home-dir
     || ps -o args= -p "$NEO4J_PID" 2>/dev/null | grep -qF -- "--home-dir=$NEO4J_HOME"; then
     kill "$NEO4J_PID"
     for _ in $(seq 300); do
-        kill -0 "$NEO4J_PID" 2>/dev/null || break
+        grep -q . "/proc/$NEO4J_PID/cmdline" 2>/dev/null || break # empty where it only waits to be buried
         sleep 0.1
     done
-    if kill -0 "$NEO4J_PID" 2>/dev/null; then
+    if grep -q . "/proc/$NEO4J_PID/cmdline" 2>/dev/null; then
         kill -9 "$NEO4J_PID"
     fi
 fi

@@ -11,7 +11,7 @@ if tr '\0' ' ' <"/proc/$OLLAMA_PID/cmdline" 2>/dev/null | grep -q 'ollama serve'
     || ps -o args= -p "$OLLAMA_PID" 2>/dev/null | grep -q 'ollama serve'; then
     kill "$OLLAMA_PID"
     for _ in $(seq 50); do
-        kill -0 "$OLLAMA_PID" 2>/dev/null || break
+        grep -q . "/proc/$OLLAMA_PID/cmdline" 2>/dev/null || break # empty where it only waits to be buried
         sleep 0.1
     done
 fi

@@ -12,7 +12,7 @@ if [ "$(head -n 1 "$POSTGRES_FOLDER/data/postmaster.pid" 2>/dev/null)" = "$POSTG
     && tr '\0' ' ' <"/proc/$POSTGRES_PID/cmdline" 2>/dev/null | grep -qF "$POSTGRES_FOLDER/data"; then
     kill -INT "$POSTGRES_PID" # "fast": sessions are ended
     for _ in $(seq 100); do
-        kill -0 "$POSTGRES_PID" 2>/dev/null || break
+        grep -q . "/proc/$POSTGRES_PID/cmdline" 2>/dev/null || break # empty where it only waits to be buried
         sleep 0.1
     done
 fi

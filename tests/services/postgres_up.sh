@@ -42,7 +42,7 @@ is_running() {
     # shellcheck disable=SC1090
     . "$state"
     [ "$(head -n 1 "$POSTGRES_FOLDER/data/postmaster.pid" 2>/dev/null)" = "$POSTGRES_PID" ] \
-        && kill -0 "$POSTGRES_PID" 2>/dev/null
+        && tr '\0' ' ' <"/proc/$POSTGRES_PID/cmdline" 2>/dev/null | grep -qF "$POSTGRES_FOLDER/data"
 }
 
 mkdir -p "$(dirname "$state")"

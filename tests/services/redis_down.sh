@@ -11,7 +11,7 @@ state=${1:-${MMM_SERVICES_CACHE:-$HOME/.cache/mmm-workflows-services}/redis.env}
 if [ "$(readlink "/proc/$REDIS_PID/cwd" 2>/dev/null)" = "$REDIS_FOLDER" ]; then
     kill "$REDIS_PID"
     for _ in $(seq 100); do
-        kill -0 "$REDIS_PID" 2>/dev/null || break
+        grep -q . "/proc/$REDIS_PID/cmdline" 2>/dev/null || break # empty where it only waits to be buried
         sleep 0.1
     done
 fi

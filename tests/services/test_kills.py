@@ -49,6 +49,7 @@ def test_every_accepted_run_ends_once_after_a_kill(tmp_path: Path, seed: int) ->
             outcome = try_cell(system, cell)
             print(
                 f"{cell.name}: {outcome.seconds:.1f} s, {outcome.ended} runs, killed at {outcome.at}"
+                f", try {outcome.tries}"
             )
             if outcome.faults:
                 found[cell.name] = outcome.faults

@@ -47,6 +47,11 @@ def test_neither_langgraph_nor_pandas_is_loaded_with(module: str) -> None:
     assert not {"langgraph", "pandas"} & _loaded_by(f"import {module}")
 
 
+def test_the_service_answers_before_it_has_loaded_what_takes_seconds() -> None:
+    loaded = _loaded_by("import mmm_workflows.api.main")
+    assert not {"langgraph", "langchain_core", "pandas", "sqlalchemy"} & loaded
+
+
 def test_langgraph_is_strict_about_its_checkpoints() -> None:
     loaded = _loaded_by(
         "import mmm_workflows.workflows.runner, langgraph.checkpoint.serde._msgpack as m;"

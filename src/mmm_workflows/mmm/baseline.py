@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pandas as pd
 
 from mmm_workflows.mmm.results import FloatArray
+
+if TYPE_CHECKING:
+    # It takes half a second to load, and the service reads models without it.
+    import pandas as pd
 
 DAYS_PER_YEAR: Final = 365.25
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -44,6 +44,9 @@ from mmm_workflows.records import (
 )
 
 DEFAULT_SEED = 42
+# How long a run, or the service, that asks memory waits for what is still to be written; that goes
+# on behind it. What a few runs left is written in that time.
+ASK_S: Final = 2.0
 
 # What the project's earlier runs decided, or the rules alone.
 type StartFrom = Literal["earlier", "rules"]

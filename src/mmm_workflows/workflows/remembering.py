@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
@@ -27,11 +27,6 @@ from mmm_workflows.workflows.tracing import Tracing, unknown
 if TYPE_CHECKING:
     from mmm_workflows.db.graphrag import Memory
     from mmm_workflows.mmm.recall import Recall, Repair
-
-
-# How long a run, or the service, that asks waits for what is still to be written; that goes on
-# behind it. What a few runs left is written in that time.
-ASK_S: Final = 2.0
 
 
 class Forgotten(BaseModel):

@@ -36,7 +36,7 @@ from mmm_workflows.records import (
 )
 from mmm_workflows.workflows import registry
 from mmm_workflows.workflows.context import Speak
-from mmm_workflows.workflows.contracts import DEFAULT_SEED, Request, Result
+from mmm_workflows.workflows.contracts import ASK_S, DEFAULT_SEED, Request, Result
 from mmm_workflows.workflows.deleting import Deleting, Removed
 from mmm_workflows.workflows.execution import POLL_S, Execution, OnEvent, end
 from mmm_workflows.workflows.refusals import (
@@ -44,7 +44,7 @@ from mmm_workflows.workflows.refusals import (
     refuse_other_graph,
     refuse_other_inputs,
 )
-from mmm_workflows.workflows.remembering import ASK_S, Remembering
+from mmm_workflows.workflows.remembering import Remembering
 from mmm_workflows.workflows.shelf import Shelf
 from mmm_workflows.workflows.uploads import Uploads
 from mmm_workflows.workflows.watching import Watching

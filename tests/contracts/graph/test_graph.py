@@ -419,7 +419,9 @@ async def test_two_thousand_nodes_are_written_and_asked_in_time(
 
 @given(text=st.text(max_size=60))
 @settings(
-    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
 )
 async def test_any_text_is_kept_as_it_is(graph: AnyGraph, project: str, text: str) -> None:
     written = node(project, f"n{text}", name=text, properties={text: text}, workflow_id=f"w{text}")

@@ -187,7 +187,10 @@ async def test_a_hostile_text_or_name_is_kept_as_it_is(keywords: Keywords) -> No
         assert await keywords.passages(one.project) == []
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(question=st.text(max_size=80))
 async def test_any_question_is_answered(keywords: Keywords, question: str) -> None:
     await keywords.add([passage("a", "television")])

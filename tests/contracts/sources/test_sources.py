@@ -9,16 +9,16 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
 from pydantic import SecretStr
 from services.postgres_state import fresh_database
 from sqlalchemy import create_engine, text
+from unit.test_pictures import children
 
 from mmm_workflows.config import Settings, child_environment
 from mmm_workflows.errors import DatasetError, MMMError, ServiceUnavailable, SettingsError
 from mmm_workflows.mmm.tables import read_table
-from mmm_workflows.tools.sources import Sources, read_connections
+from mmm_workflows.tools.sources import CHILD, Sources, read_connections
 from mmm_workflows.workflows.runner import open_runner
 
 SERVER = pytest.param("postgres", marks=pytest.mark.services)
@@ -212,16 +212,12 @@ async def test_a_view_that_never_ends_is_given_up_and_so_is_one_that_nobody_wait
         await copied(opened(warehouse.entry(), within_s=2), "endless", tmp_path)
     assert refused.value.code == "dataset_too_large"
     going = asyncio.create_task(copied(opened(warehouse.entry()), "endless", tmp_path))
-    while not _children():
+    while not any(CHILD in command for command in children()):
         await asyncio.sleep(0.01)
     going.cancel()
     with pytest.raises(asyncio.CancelledError):
         await going
-    assert not _children()
-
-
-def _children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+    assert not any(CHILD in command for command in children())
 
 
 async def test_a_connection_is_open_to_its_projects_alone(

@@ -86,7 +86,9 @@ def dataset_of(content: bytes, names: list[str], folder: Path) -> Dataset:
 
 
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(wide=wide_tables())
 def test_a_wide_table_goes_to_mff_and_back(

@@ -28,7 +28,10 @@ WEEKS = 60
 ROLES = Wishes(target="Units", channels=("TV", "Search"), controls=("Heat",), currency="EUR")
 NOTHING_NAMED = Named(None, None)
 # The folder of an example is written again by the next one.
-FRESH = settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FRESH = settings(
+    max_examples=20,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 
 
 def data(seed: int = 1, weeks: int = WEEKS) -> pd.DataFrame:

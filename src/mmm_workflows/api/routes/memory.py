@@ -13,7 +13,7 @@ from mmm_workflows.api.schemas import ProjectName
 from mmm_workflows.mmm.knowledge import make_period
 from mmm_workflows.mmm.recall import Recall
 from mmm_workflows.records import DEFAULT_PROJECT
-from mmm_workflows.workflows.remembering import ASK_S
+from mmm_workflows.workflows.contracts import ASK_S
 
 
 def _in_utc(at: datetime) -> datetime:
