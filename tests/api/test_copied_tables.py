@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import httpx
 import pytest
 from api.answers import ended, problem
 from api.servers import CLI, StartServer
+from recovery.workers import until
 
 from mmm_workflows.keys import make_key
 
@@ -97,6 +100,33 @@ def test_a_database_that_went_away_is_said_without_its_place(
         aside.rename(database)
     assert "'warehouse' cannot be reached" in told["detail"]
     assert str(database) not in told["detail"]
+
+
+def test_a_copy_ends_when_its_caller_leaves(client: httpx.Client, database: Path) -> None:
+    with closing(sqlite3.connect(database)) as opened, opened:
+        opened.execute(
+            "CREATE VIEW endless AS WITH RECURSIVE n(i) AS "
+            "(SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i > 0) SELECT i FROM n"
+        )
+    body = json.dumps({"connection": "warehouse", "table": "endless", "project": "brand-a"})
+    with socket.create_connection((client.base_url.host, client.base_url.port)) as caller:
+        caller.sendall(
+            f"POST /datasets HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+        until(lambda: bool(_copies(database)), within_s=60)
+    until(lambda: not _copies(database), within_s=60)
+
+
+def _copies(database: Path) -> list[str]:
+    """What copies from a database."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            is_copy = b"source_child" in (place / "cmdline").read_bytes()
+            if is_copy and database in [file.readlink() for file in (place / "fd").iterdir()]:
+                found.append(place.name)
+    return found
 
 
 def test_the_command_prints_a_path_that_data_takes(

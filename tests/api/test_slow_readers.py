@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -33,9 +34,9 @@ async def _whole(request: Request) -> Response:
 
 
 @asynccontextmanager
-async def served() -> AsyncIterator[tuple[Server, int]]:
+async def served(taken_within_s: float) -> AsyncIterator[tuple[Server, int]]:
     app = Starlette(routes=[Route("/stream", _stream), Route("/whole", _whole)])
-    server = Server(uvicorn.Config(app, port=0, log_level="warning"), taken_within_s=1)
+    server = Server(uvicorn.Config(app, port=0, log_level="warning"), taken_within_s=taken_within_s)
     serving = asyncio.create_task(server.serve())
     while not server.started:
         assert not serving.done()
@@ -59,7 +60,7 @@ def test_a_connection_of_which_nothing_is_taken_is_cut(
     path: str, loops: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
     async def stop_reading() -> int:
-        async with served() as (server, port):
+        async with served(1) as (server, port):
             reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
             writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             await _until_held(server, 1)
@@ -80,13 +81,15 @@ def test_a_connection_of_which_nothing_is_taken_is_cut(
 
 
 async def test_a_slow_reader_gets_all_of_it() -> None:
-    async with served() as (_, port):
+    async with served(5) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
         writer.write(b"GET /stream HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         read = 0
-        # Twenty times slower than the limit would be for all of it.
+        began = time.monotonic()
         while part := await reader.read(1 << 21):
             read += len(part)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.15)
+        # All of it takes longer than nothing may be taken.
+        assert time.monotonic() - began > 5
         assert read > MANY
         writer.close()

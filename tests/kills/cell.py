@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -53,18 +54,23 @@ class Outcome:
 def try_cell(system: System, cell: Cell) -> Outcome:
     """Go through one cell; what the harness itself trips over is a fault too.
 
-    A phase that was over before it was seen is led to again: nothing was killed in it.
+    A phase that was over before it was seen is led to again: nothing was killed in it. What else
+    was found until then counts all the same.
     """
+    earlier: list[str] = []
     for tries in range(1, TRIES + 1):
+        known = system.complaints()
         outcome, is_missed = _try(system, cell)
         outcome.tries = tries
-        if not is_missed:
+        if not is_missed or tries == TRIES:
             break
+        earlier += [*outcome.faults[1:], *_complaints_since(system, known)]
+    outcome.faults = earlier + outcome.faults
     return outcome
 
 
 def _try(system: System, cell: Cell) -> tuple[Outcome, bool]:
-    """What was found, and whether the phase was missed."""
+    """What was found, and whether the phase was missed, which is the first fault then."""
     outcome, began, is_missed = Outcome(), time.monotonic(), False
     name = f"k{next(_numbers)}-{cell.victim}-{cell.phase.name}".replace(" ", "-")
     try:
@@ -75,7 +81,8 @@ def _try(system: System, cell: Cell) -> tuple[Outcome, bool]:
         system.worker.signal(signal.SIGCONT)
         # The next cell must find all that it needs.
         with suppress(*TRIPS):
-            system.start_again(cell.victim)
+            if not is_missed:
+                system.start_again(cell.victim)
     outcome.faults += system.faults
     system.faults.clear()
     outcome.seconds = time.monotonic() - began
@@ -108,12 +115,16 @@ def _go(system: System, cell: Cell, name: str, outcome: Outcome) -> Iterator[str
     yield from watcher_faults(system, name, watcher)
     yield from memory_faults(system, name)
     yield from orphan_faults(system)
-    for told, often in (system.complaints() - known).items():
-        yield f"{often} times in the log of {told}"
+    yield from _complaints_since(system, known)
     counted = system.rows(
         "SELECT count(DISTINCT workflow_id), count(*) FROM events WHERE project = %s", name
     )
     outcome.ended, outcome.events = counted[0]
+
+
+def _complaints_since(system: System, known: Counter[str]) -> Iterator[str]:
+    for told, often in (system.complaints() - known).items():
+        yield f"{often} times in the log of {told}"
 
 
 def _is_hit(system: System, victim: Victim, phase: Phase) -> bool:

@@ -37,7 +37,7 @@ FINAL = ("succeeded", "failed", "cancelled")
 
 
 class PhaseMissed(AssertionError):
-    """A run had ended before it was seen in its phase, so that nothing could be killed there."""
+    """A run had succeeded before it was seen in its phase, so that nothing could be killed there."""
 
 
 class System:
@@ -135,8 +135,9 @@ class System:
                 assert run is not None
                 if is_seen:
                     return " ".join(str(value) for value in run)
-                if run[0] in FINAL:
-                    raise PhaseMissed(f"{name} is {run[0]}, and the phase was not seen")
+                if run[0] == "succeeded":
+                    raise PhaseMissed(f"{name} has succeeded, and the phase was not seen")
+                assert run[0] not in FINAL, f"{name} is {run[0]}, and the phase was not seen"
                 assert time.monotonic() < until, "the phase was not reached"
                 time.sleep(POLL_S)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import re
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,9 +24,10 @@ from mmm_workflows.tools.fit_child import end_group
 
 CHILD: Final = "mmm_workflows.tools.source_child"
 # For a whole copy; a view that takes longer is no table of weeks.
-COPIED_WITHIN_S: Final = 300.0
+COPIED_WITHIN_S: Final = 120.0
 LAST_WORDS: Final = 500
 # What an address may say beside the place: how the connection is encrypted.
+DRIVERS: Final = ("postgresql", "sqlite")
 OPTIONS: Final = frozenset({"sslmode", "sslrootcert", "sslcert", "sslkey"})
 ERRORS: Final[Mapping[str, type[MMMError]]] = {
     kind.__name__: kind for kind in (DatasetError, ServiceUnavailable)
@@ -94,7 +97,7 @@ class Sources:
         job = {
             "url": url.render_as_string(hide_password=False), "connection": connection,
             "table": table, "file": str(file), "most_bytes": self._most_bytes,
-            "within_s": self._within_s,
+            "within_s": self._within_s, "parent_pid": os.getpid(),
         }  # fmt: skip
         try:
             async with asyncio.timeout(self._within_s):
@@ -105,14 +108,17 @@ class Sources:
                 f"{self._within_s:.0f} s. Make a view or a table with the periods that you need.",
                 code="dataset_too_large",
             ) from error
-        if said is not None:
+        if said is None:
+            return
+        failure = ERRORS[said["kind"]](said["message"], code=said["code"])
+        if isinstance(failure, ServiceUnavailable):
             logger.warning("a copy from %s failed: %s", connection, said["cause"])
-            raise ERRORS[said["kind"]](said["message"], code=said["code"])
+        raise failure
 
     async def _run(self, job: Json) -> Json | None:
         """What the child says against a job; None where it was carried out."""
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", CHILD,
+            sys.executable, "-P", "-m", CHILD,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=dict(self._environment), start_new_session=True,
@@ -122,6 +128,11 @@ class Sources:
             answer, words = await child.communicate(json.dumps(job).encode())
         finally:
             await end_group(child)
+        if child.returncode is not None and child.returncode < 0:
+            name = signal.Signals(-child.returncode).name
+            raise ServiceUnavailable(
+                f"The process that copies {job['table']!r} was ended by {name}. Try again later."
+            )
         if child.returncode != 0:
             last = words.decode(errors="replace").strip()[-LAST_WORDS:]
             raise RuntimeError(
@@ -160,10 +171,10 @@ def _database(entry: str, position: int) -> Database:
             "password or path write ',' as %2C, '/' as %2F, '@' as %40, ':' as %3A, '?' as %3F, a "
             "space as %20 and '%' as %25."
         )
-    if url.get_backend_name() not in ("postgresql", "sqlite"):
+    if url.drivername not in DRIVERS:
         raise SettingsError(
             f"The connection {read['name']!r} of DATA_CONNECTIONS is of the kind "
-            f"{url.get_backend_name()!r}; postgresql and sqlite can be read. Export the table as a "
+            f"{url.drivername!r}; postgresql and sqlite can be read. Export the table as a "
             "CSV file and upload it."
         )
     if url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_absolute():
@@ -186,5 +197,6 @@ def _url(said: str) -> URL | None:
         url = make_url(said)
     except (ArgumentError, ValueError):
         return None
-    # An '@' in the host is the end of a password that holds a bare '@'.
-    return url if url.database and "@" not in (url.host or "") else None
+    # An '@' in the host is the end of a password that holds a bare '@', and C ends texts at a NUL.
+    is_whole = url.database and "@" not in (url.host or "") and 0 < (url.port or 1) < 1 << 16
+    return url if is_whole and not any("\0" in str(part) for part in url) else None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -197,22 +199,72 @@ async def test_a_table_larger_than_an_upload_is_refused(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
     warehouse.tell(*WEEKLY)
-    with pytest.raises(DatasetError, match=r"0\.0001 MB") as refused:
+    with pytest.raises(DatasetError, match="as a CSV file") as refused:
         await copied(opened(warehouse.entry(), most_bytes=100), "weekly", tmp_path)
     assert refused.value.code == "dataset_too_large"
+    # A row for each of the thousand, and each as long as a file may be.
+    wide = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) "
+        "SELECT i, hex(zeroblob(500000)) AS note FROM n"
+        if warehouse.is_file
+        else "SELECT i, repeat('x', 1000000) AS note FROM generate_series(1, 1000) AS i"
+    )
+    warehouse.tell(f"CREATE VIEW wide AS {wide}")
+    with pytest.raises(DatasetError, match="more than 1 MB") as refused:
+        await copied(opened(warehouse.entry()), "wide", tmp_path)
+    assert refused.value.code == "dataset_too_large"
+
+
+ENDLESS = """
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i > 0) SELECT i FROM n
+"""
+COPIES = """
+import asyncio, pathlib, sys
+from mmm_workflows.config import child_environment
+from mmm_workflows.tools.sources import Sources, read_connections
+sources = Sources(read_connections(sys.argv[1]), most_bytes=1000, environment=child_environment())
+asyncio.run(sources.copy("warehouse", "endless", pathlib.Path(sys.argv[2]), project="p"))
+"""
+
+
+async def test_a_copy_ends_with_the_process_that_wanted_it(tmp_path: Path) -> None:
+    warehouse = Warehouse(f"sqlite:///{tmp_path / 'house.db'}")
+    warehouse.tell(f"CREATE VIEW endless AS {ENDLESS}")
+    command = [sys.executable, "-c", COPIES, warehouse.entry(), str(tmp_path / "copy.csv")]
+    parent = subprocess.Popen(command)
+    async with asyncio.timeout(60):
+        while not (copying := _copying(tmp_path)):
+            assert parent.poll() is None
+            await asyncio.sleep(0.05)
+        parent.kill()
+        parent.wait()
+        while copying & _copying(tmp_path):
+            await asyncio.sleep(0.05)
+
+
+def _copying(folder: Path) -> set[int]:
+    """The processes that copy and have a file in a folder open."""
+    found = set()
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if CHILD in (place / "cmdline").read_text() and any(
+                file.readlink().is_relative_to(folder) for file in (place / "fd").iterdir()
+            ):
+                found.add(int(place.name))
+    return found
 
 
 async def test_a_view_that_never_ends_is_given_up_and_so_is_one_that_nobody_waits_for(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    counts = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i > 0) SELECT i FROM n"
-    endless = counts if warehouse.is_file else "SELECT pg_sleep(600)::text AS i"
+    endless = ENDLESS if warehouse.is_file else "SELECT pg_sleep(600)::text AS i"
     warehouse.tell(f"CREATE VIEW endless AS {endless}".replace("::", "\\:\\:"))
     with pytest.raises(DatasetError, match="2 s") as refused:
         await copied(opened(warehouse.entry(), within_s=2), "endless", tmp_path)
     assert refused.value.code == "dataset_too_large"
     going = asyncio.create_task(copied(opened(warehouse.entry()), "endless", tmp_path))
     while not any(CHILD in command for command in children()):
+        assert not going.done()
         await asyncio.sleep(0.01)
     going.cancel()
     with pytest.raises(asyncio.CancelledError):
