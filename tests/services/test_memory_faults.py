@@ -11,6 +11,7 @@ import pytest
 from contracts.outbox.conftest import child, served
 from contracts.outbox.test_drain import agree, standing
 from contracts.outbox.values import succeed
+from processes import rest_of
 
 from mmm_workflows.config import Settings
 from mmm_workflows.mmm.recall import Way
@@ -113,7 +114,7 @@ async def test_a_server_that_is_killed_while_memory_is_written_loses_nothing(
         said += [await asyncio.to_thread(writer.stdout.readline) for _ in range(4)]
         assert all(said)
         writer.kill()
-        said += writer.communicate()[0].splitlines()
+        said += rest_of(writer)[0].splitlines()
     servers[service].start_again()
     succeeded = {line.split()[1] for line in said if line.startswith("succeeded ")}
     async with open_runner(on_servers) as runner:

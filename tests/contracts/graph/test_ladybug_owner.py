@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from processes import rest_of
 
 from mmm_workflows.db import ladybug_file
 from mmm_workflows.db.ladybug_client import LadybugGraph, open_ladybug
@@ -144,7 +145,7 @@ async def test_a_kill_in_the_middle_of_writing_loses_no_acknowledged_write(folde
         for _ in range(15 + 7 * run):
             process.stdout.readline()
         process.kill()
-        rest, errors = process.communicate()
+        rest, errors = rest_of(process)
         assert errors == ""
         acknowledged[run] = 15 + 7 * run + rest.count("\n")
         graph = await open_ladybug(folder)

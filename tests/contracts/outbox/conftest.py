@@ -13,6 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from processes import rest_of
 from services.chroma_state import chroma_url
 from services.neo4j_state import neo4j_state
 
@@ -89,4 +90,4 @@ def said_until_killed(
     assert all(said), "it ended by itself"
     time.sleep(chance.uniform(0, within_s))
     process.kill()
-    return [line.strip() for line in (*said, *process.communicate()[0].splitlines())]
+    return [line.strip() for line in (*said, *rest_of(process)[0].splitlines())]

@@ -11,6 +11,7 @@ import chromadb
 import numpy as np
 import pytest
 from chromadb.config import Settings
+from processes import rest_of
 
 from mmm_workflows.db.chroma_folder import HEADER, scrub
 from mmm_workflows.db.chroma_vectors import (
@@ -103,7 +104,7 @@ def start(folder: Path, first: int) -> subprocess.Popen[str]:
 def kill(process: subprocess.Popen[str]) -> list[int]:
     """Kill, and say which writes it was told of."""
     process.send_signal(signal.SIGKILL)
-    said, _ = process.communicate()
+    said, _ = rest_of(process)
     return [int(line) for line in said.split() if line.isdigit()]
 
 

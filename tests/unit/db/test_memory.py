@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from processes import rest_of
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mmm_workflows.db.chroma_vectors import ChromaVectors, open_chroma_folder
@@ -268,7 +269,7 @@ async def test_a_kill_during_writes_loses_nothing_and_repair_makes_the_stores_ag
         assert writer.stdout is not None
         said = [writer.stdout.readline() for _ in range(5 + turn)]
         writer.send_signal(signal.SIGKILL)
-        said += writer.communicate()[0].splitlines()
+        said += rest_of(writer)[0].splitlines()
         whole = [int(line) for line in said if line.strip().isdigit()]
         acknowledged |= {f"n{i}-{j}#0" for i in whole for j in range(5)}
         stores = await open_stores(tmp_path)
