@@ -17,6 +17,8 @@ from mmm_workflows.errors import ServiceUnavailable
 LOCK: Final = "owner.lock"
 DATABASE: Final = "chroma.sqlite3"
 DATA: Final = "data_level0.bin"
+LENGTHS: Final = "length.bin"
+LENGTH_BYTES: Final = 4  # one float of each element
 BUSY_TIMEOUT_S: Final = 10
 # How an index's header begins: version, offset, places, elements, bytes of one element.
 HEADER: Final = struct.Struct("<iQQQQ")
@@ -79,31 +81,39 @@ def sweep(folder: Path) -> None:
 def scrub(folder: Path) -> None:
     """Write zeros where no vector lies yet in the files of the indexes.
 
-    Chroma makes an index's file from memory that it did not clear, when the index is made, opened
-    and kept: vectors that were deleted can come back in it. A file of another layout than we know,
-    or that was scrubbed and not written since, is left alone.
+    Chroma makes the files of vectors and of their lengths from memory that it did not clear, when
+    an index is made, opened and kept: vectors that were deleted can come back in them, and names.
+    A file of another layout than we know, or that was scrubbed and not written since, is left alone.
     """
     for index in _indexes(folder):
-        if (index / DATA).stat().st_mtime_ns != SCRUBBED_NS:
+        if any(_is_written(index / name) for name in (DATA, LENGTHS)):
             _scrub(index)
 
 
 def _scrub(index: Path) -> None:
-    data = index / DATA
     head = (index / "header.bin").read_bytes()[: HEADER.size]
     if len(head) < HEADER.size:
         return
     version, _, places, elements, size = HEADER.unpack(head)
-    if version == HEADER_VERSION and data.stat().st_size == places * size:
-        with data.open("r+b") as file:
-            file.seek(elements * size)
-            file.write(bytes((places - elements) * size))
-    os.utime(data, ns=(SCRUBBED_NS, SCRUBBED_NS))
+    for file, each in ((index / DATA, size), (index / LENGTHS, LENGTH_BYTES)):
+        if version == HEADER_VERSION and file.stat().st_size == places * each:
+            with file.open("r+b") as opened:
+                opened.seek(elements * each)
+                opened.write(bytes((places - elements) * each))
+        os.utime(file, ns=(SCRUBBED_NS, SCRUBBED_NS))
+
+
+def _is_written(file: Path) -> bool:
+    return file.stat().st_mtime_ns != SCRUBBED_NS
 
 
 def _indexes(folder: Path) -> list[Path]:
     found = [header.parent for header in folder.glob("*/header.bin")]
-    return [index for index in found if _is_uuid(index.name) and (index / DATA).is_file()]
+    return [
+        index
+        for index in found
+        if _is_uuid(index.name) and all((index / name).is_file() for name in (DATA, LENGTHS))
+    ]
 
 
 def _is_uuid(name: str) -> bool:

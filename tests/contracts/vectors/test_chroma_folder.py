@@ -273,24 +273,33 @@ def test_places_without_a_vector_are_cleared_and_other_layouts_left_alone(tmp_pa
         folder.mkdir()
         (folder / "header.bin").write_bytes(HEADER.pack(version, 0, 4, elements, 8) + b"rest")
         (folder / "data_level0.bin").write_bytes(b"vectors!" * 4)
-        return folder / "data_level0.bin"
+        (folder / "length.bin").write_bytes(b"long" * 4)
+        return folder
 
     known = index("00000000-0000-4000-8000-000000000001", 1, 3)
     later = index("00000000-0000-4000-8000-000000000002", 2, 3)
     other = index("not of Chroma", 1, 3)
     scrub(tmp_path)
-    assert known.read_bytes() == b"vectors!" * 3 + bytes(8)
-    assert later.read_bytes() == other.read_bytes() == b"vectors!" * 4
+    assert (known / "data_level0.bin").read_bytes() == b"vectors!" * 3 + bytes(8)
+    assert (known / "length.bin").read_bytes() == b"long" * 3 + bytes(4)
+    for alone in (later, other):
+        assert (alone / "data_level0.bin").read_bytes() == b"vectors!" * 4
+        assert (alone / "length.bin").read_bytes() == b"long" * 4
 
 
 async def test_an_index_holds_nothing_of_what_memory_held(tmp_path: Path) -> None:
     def is_clear() -> bool:
-        (data,) = tmp_path.rglob("data_level0.bin")
         (header,) = tmp_path.rglob("header.bin")
         _, _, places, elements, size = HEADER.unpack(header.read_bytes()[: HEADER.size])
-        # The layout that scrub knows; one that is kept has no place that is free.
-        assert data.stat().st_size in (places * size, elements * size)
-        return not any(data.read_bytes()[elements * size :])
+        free = b""
+        for name, each in (("data_level0.bin", size), ("length.bin", 4)):
+            data = header.with_name(name).read_bytes()
+            # The layout that scrub knows; one that is kept has no place that is free.
+            assert len(data) in (places * each, elements * each)
+            free += data[elements * each :]
+        lengths = np.frombuffer(header.with_name("length.bin").read_bytes(), "<f4")[:elements]
+        np.testing.assert_allclose(lengths, 1, atol=1e-5)  # none of an element is lost
+        return not any(free)
 
     vectors = await open_chroma_folder(tmp_path / "v", **MODEL)
     await vectors.add(passages(60), random_vectors(60, 1))
