@@ -18,8 +18,9 @@ TOO_SLOW: Final = 408
 PATIENCE_S: Final = 30.0
 SLOWEST_BYTES_PER_S: Final = 1 << 16
 HTTP_ERRORS: Final = 400
-# How long the rest of a refused request is waited for.
+# How long the rest of a refused request is waited for, and how much of it is passed over.
 REST_S: Final = 2.0
+REST_BYTES: Final = 1 << 26
 
 
 class BodyLimit:
@@ -38,19 +39,23 @@ class BodyLimit:
         seen, is_read = 0, False
         begun = asyncio.get_running_loop().time()
 
-        async def counted() -> Message:
+        async def taken() -> Message:
             nonlocal seen, is_read
+            message = await receive()
+            seen += len(message.get("body", b""))
+            is_read = not message.get("more_body", False)
+            return message
+
+        async def counted() -> Message:
             until = begun + PATIENCE_S + seen / SLOWEST_BYTES_PER_S
             try:
                 async with asyncio.timeout_at(None if is_read else until):
-                    message = await receive()
+                    message = await taken()
             except TimeoutError as error:
                 raise HTTPException(
                     TOO_SLOW,
                     "The request did not come within the time that it may take. Send it again.",
                 ) from error
-            seen += len(message.get("body", b""))
-            is_read = not message.get("more_body", False)
             if seen > limit:
                 raise HTTPException(
                     TOO_LARGE, f"The request is longer than the {limit >> 20} MiB that are taken."
@@ -60,10 +65,11 @@ class BodyLimit:
         async def after_reading(message: Message) -> None:
             # Whoever is still sending when the connection is closed never reads the refusal.
             if message["type"] == "http.response.start" and message["status"] >= HTTP_ERRORS:
-                with suppress(TimeoutError, HTTPException):
+                most = seen + REST_BYTES
+                with suppress(TimeoutError):
                     async with asyncio.timeout(REST_S):
-                        while not is_read and seen <= limit:
-                            await counted()
+                        while not is_read and seen < most:
+                            await taken()
             await send(message)
 
         await self._app(scope, counted, after_reading)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Final
 
-from mmm_workflows.config import read_settings
+from mmm_workflows.config import Settings, read_settings
 from mmm_workflows.errors import SettingsError
 from mmm_workflows.keys import make_key, read_keys
 from mmm_workflows.records import Json
@@ -18,8 +20,16 @@ GRACE_S: Final = 5
 KEEP_ALIVE_S: Final = 65
 # Watchers have nothing to say.
 SOCKET_MESSAGE_BYTES: Final = 1 << 12
+# Beside requests and sockets at once: connections between two requests.
+WAITING_CONNECTIONS: Final = 256
+# For databases, fits, what runs read; each request at once may have a file open as well.
+KEPT_FILES: Final = 128
+# As uvicorn has it: connections that are taken before the first of them is counted.
+BACKLOG: Final = 2048
 # As uvicorn's own command ends.
 NOT_STARTED: Final = 3
+
+logger = logging.getLogger(__name__)
 
 
 def serve(host: str, port: int) -> None:
@@ -27,12 +37,15 @@ def serve(host: str, port: int) -> None:
     import uvicorn
 
     from mmm_workflows import logs
+    from mmm_workflows.cli.connections import Places
     from mmm_workflows.cli.server import Server
 
     settings = read_settings()
     logs.configure(settings.log_level, settings.log_format, secrets=settings.secrets())
+    most, backlog = most_connections(settings, _open_files())
     config = uvicorn.Config(
         "mmm_workflows.api.main:app", host=host, port=port, timeout_graceful_shutdown=GRACE_S,
+        http=Places(most).protocol(), backlog=backlog,
         timeout_keep_alive=KEEP_ALIVE_S, log_config=None, access_log=False,
         ws_max_size=SOCKET_MESSAGE_BYTES,
         # Each socket would keep 200 kB to squeeze messages of 300 bytes.
@@ -47,6 +60,31 @@ def serve(host: str, port: int) -> None:
         server.run()
     if not server.started:
         raise SystemExit(NOT_STARTED)
+
+
+def most_connections(settings: Settings, open_files: int) -> tuple[int, int]:
+    """Connections that are open at once, and those that are let in at a time.
+
+    All that the settings promise and some that wait for a request, unless this process may not have
+    so many files open: then as many as leave it those that its work needs, half of them at most,
+    which the log says.
+    """
+    promised = settings.requests_at_once + settings.sockets_at_once + WAITING_CONNECTIONS
+    kept = min(KEPT_FILES + settings.requests_at_once, open_files // 2)
+    most = min(promised, open_files - kept)
+    if most < promised:
+        logger.warning(
+            "this process may have %d files open, so it takes %d connections instead of the %d that "
+            "the settings allow; raise `ulimit -n`", open_files, most, promised,
+        )  # fmt: skip
+    return most, min(BACKLOG, (open_files - most) // 2)
+
+
+def _open_files() -> int:
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def refuse_open_door(host: str) -> None:
