@@ -249,16 +249,24 @@ def _misplaced(home: Path, before: set[Path]) -> list[str]:
 
 
 @contextmanager
+def _free_port() -> Iterator[int]:
+    """A port that nobody else is given as long as the block lasts; a server may listen on it."""
+    with socket.socket() as held:
+        # So that another socket with this option may have the port, as each server of asyncio's has.
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+@contextmanager
 def served(home: Path) -> Iterator[str]:
     """A server with a home and a folder for temporary files of its own, in one folder."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     (home / "tmp").mkdir(parents=True)
     environment = {
         **os.environ, "MMM_HOME": str(home), "TMPDIR": str(home / "tmp"), "STARTS_PER_MINUTE": "10000000",
     }  # fmt: skip
     with (
+        _free_port() as port,
         (home / "log.txt").open("wb") as said,
         subprocess.Popen(
             [*CLI, "serve", "--port", str(port)], cwd=home, env=environment, stdout=said,

@@ -6,6 +6,8 @@ set -eu
 wanted=${1:-}
 extras=$(echo "${2:-}" | sed 's/[^,][^,]*/--extra &/g; s/,/ /g')
 export UV_PYTHON_DOWNLOADS=never
+# A slow index is no failure.
+export UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-300}" UV_HTTP_RETRIES="${UV_HTTP_RETRIES:-8}" PIP_RETRIES="${PIP_RETRIES:-8}"
 
 is_new_enough() {
     "$1" -c 'import sys; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1

@@ -38,8 +38,10 @@ CHILD_VARIABLES: Final = (
     "TMPDIR",
     "VIRTUAL_ENV",
 )
-CREDENTIALS: Final = re.compile(r"(?<=://)[^/\s]*@")
+# To the last '@': a password may hold a bare '/', and a path with an '@' loses its head to that.
+CREDENTIALS: Final = re.compile(r"(?<=://)\S*@")
 PASSWORD: Final = re.compile(r"://[^/:\s]*:([^/\s]+)@")
+PASSWORD_WITH_SLASH: Final = re.compile(r"://[^/:\s]*:(\S+)@")
 # Settings that switch a service on, and what is used while they are unset.
 SERVICES: Final[Mapping[str, str]] = {
     "OLLAMA_BASE_URL": "rules in place of a language model",
@@ -247,7 +249,9 @@ class Settings(BaseSettings):
         values = [getattr(self, name) for name in type(self).model_fields]
         secret = [v.get_secret_value() for v in values if isinstance(v, SecretStr)]
         texts = [*secret, *(v for v in values if isinstance(v, str))]
-        passwords = [found for text in texts for found in PASSWORD.findall(text)]
+        # Several addresses in one setting are one match of the second, and one each of the first.
+        patterns = (PASSWORD, PASSWORD_WITH_SLASH)
+        passwords = [found for text in texts for p in patterns for found in p.findall(text)]
         return (*secret, *passwords, *map(unquote, passwords))
 
     def services_set(self) -> dict[str, str]:

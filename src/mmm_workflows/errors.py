@@ -9,7 +9,8 @@ MMMError
 │   ├── RunError          a run is unknown, busy or not in the state that was needed
 │   │   ├── RunNotFound   there is none
 │   │   ├── RunBusy       another works on it, or is about to
-│   │   └── RunLost       another has taken it over
+│   │   ├── RunLost       another has taken it over
+│   │   └── RunCancelled  it was cancelled while it was worked on
 │   ├── SettingsError     a setting has a value that cannot be used
 │   ├── PathForbidden     a path of a request leads out of the folders it may read
 │   └── ProjectForbidden  a key does not open the project of a request
@@ -79,6 +80,7 @@ CODES: Final[dict[str, str]] = {
     "run_not_found": "There is no run with this workflow_id.",
     "run_busy": "Another process is working on this run, or is about to.",
     "run_lost": "Another process has taken this run over.",
+    "run_cancelled": "A run was cancelled while it was worked on.",
     "run_crashed": "A run ended the process that worked on it again and again.",
     "run_conflict": "The workflow_id belongs to a run with other inputs.",
     "idempotency_key_reused": "An Idempotency-Key was sent before with another request.",
@@ -220,6 +222,20 @@ class RunLost(RunError):
         return cls(
             f"Run {workflow_id} was taken over by another process, because this one was not heard "
             f"of for longer than LEASE_S. Follow it with `mmm-workflows watch {workflow_id}`."
+        )
+
+
+class RunCancelled(RunError):
+    """A run was cancelled while the caller worked on it; it can be gone on with."""
+
+    default_code = "run_cancelled"
+
+    @classmethod
+    def of(cls, workflow_id: str) -> RunCancelled:
+        """The error for a run that was to be cancelled."""
+        return cls(
+            f"Run {workflow_id} was cancelled. "
+            f"`mmm-workflows resume {workflow_id}` goes on with it."
         )
 
 

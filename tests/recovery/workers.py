@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,32 @@ def stop(process: subprocess.Popen[str]) -> str:
     assert process.returncode == 0, said
     assert "Traceback" not in said, said
     return said
+
+
+def stop_between_writes(process: subprocess.Popen[str], *databases: Path) -> None:
+    """SIGSTOP where it holds no lock of SQLite, under which nobody else could go on."""
+    for _ in range(200):
+        process.send_signal(signal.SIGSTOP)
+        until(lambda: _state(process.pid) == "T")
+        if not any(map(_is_locked, databases)):
+            return
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.03)
+    pytest.fail("it was never between two writes")
+
+
+def _is_locked(database: Path) -> bool:
+    with closing(sqlite3.connect(database, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        connection.execute("ROLLBACK")
+        return False
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def queued(settings: Settings, workflow: str, request: Request, *names: str) -> None:

@@ -89,6 +89,47 @@ def test_what_cannot_be_taken_is_named(text: str, said: str, tmp_path: Path) -> 
     assert said in caught.value.message
 
 
+def test_an_entry_takes_over_what_another_says_and_writes_some_of_it_anew(tmp_path: Path) -> None:
+    text = (
+        "name: a\nbrands:\n"
+        "  - &north\n    brand: north\n    data: [n.csv]\n    target: Sales\n    currency: EUR\n"
+        "    transformations: &plain {trend_knots: 0, yearly_seasonality: 0}\n"
+        "  - {<<: *north, brand: south, data: [s.csv]}\n"
+        "  - {<<: [*north], brand: west, transformations: {<<: *plain, trend_knots: 2}}\n"
+    )
+    north, south, west = read_batch(write(tmp_path, text)).brands
+    assert south == north.model_copy(update={"brand": "south", "data": [str(tmp_path / "s.csv")]})
+    assert west.transformations == {"trend_knots": 2, "yearly_seasonality": 0}
+    assert (west.data, west.currency) == (north.data, "EUR")
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ("  - &n {brand: b, data: [c]}\n  - {<<: *n, brand: d, brand: e}\n", "'brand' is written twice"),
+        ("  - {<<: {brand: b, brand: c}, data: [c]}\n", "'brand' is written twice"),
+        ("  - {<<: 3, brand: b, data: [c]}\n", "is no YAML"),
+        ("  - {brand: b, data: [c], <<: {chanels: [TV]}}\n", "Did you mean 'channels'"),
+    ],
+)  # fmt: skip
+def test_what_is_taken_over_is_read_as_strictly(entries: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        read_batch(write(tmp_path, f"name: a\nbrands:\n{entries}"))
+    assert said in caught.value.message
+
+
+def test_what_is_taken_over_again_and_again_does_not_grow_without_end(tmp_path: Path) -> None:
+    steps = [
+        f"      x{n}: &x{n} {{<<: [{', '.join([f'*x{n - 1}'] * 10)}]}}\n" for n in range(1, 12)
+    ]
+    text = (
+        "name: a\nbrands:\n  - brand: b\n    data: [c]\n    transformations:\n"
+        f"      x0: &x0 {{trend_knots: 0}}\n{''.join(steps)}"
+    )
+    with pytest.raises(UserError, match="more than 1000 keys"):
+        read_batch(write(tmp_path, text))
+
+
 def test_a_batch_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["batch", str(tmp_path / "no.yaml"), "--json"])
     assert result.exit_code == 2
@@ -170,6 +211,7 @@ async def _messages(runner: Runner) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 async def test_a_batch_on_two_dask_workers_survives_the_death_of_one_and_loses_nothing(
     settings: Settings, tmp_path: Path
 ) -> None:
@@ -191,12 +233,12 @@ async def test_a_batch_on_two_dask_workers_survives_the_death_of_one_and_loses_n
             _command(file, DASK_SCHEDULER=cluster.address, **shared)
         )
         runner = await stack.enter_async_context(open_runner(used))
-        async with asyncio.timeout(200):
+        async with asyncio.timeout(600):
             while not any("draws" in said for said in await _messages(runner)):
                 assert process.returncode is None
                 await asyncio.sleep(0.2)
         cluster.kill_one_that_fits()
-        out, log = await asyncio.wait_for(process.communicate(), 400)
+        out, log = await asyncio.wait_for(process.communicate(), 900)
         assert process.returncode == 0, log.decode()
         rows = json.loads(out)["rows"]
         assert [row["status"] for row in rows] == [RunStatus.SUCCEEDED] * 2

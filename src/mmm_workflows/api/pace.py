@@ -22,7 +22,7 @@ TRY_AGAIN_LATER: Final = 1013
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What is taken; starts are what makes work: starts, uploads, answers."""
+    """What is taken; starts are what makes work: starts, uploads, answers, and no cancel."""
 
     requests_per_minute: int
     starts_per_minute: int
@@ -157,6 +157,10 @@ def _is_stream(scope: Scope) -> bool:
 
 
 def _is_start(scope: Scope) -> bool:
+    path = str(scope["path"])
     # Scenarios are answered from saved draws while a person drags a slider.
-    is_instant = str(scope["path"]).startswith("/models/")
-    return scope["type"] == "http" and scope["method"] == "POST" and not is_instant
+    is_instant = path.startswith("/models/")
+    # Who has started too much must be able to stop it.
+    is_end = path.startswith("/workflow/") and path.endswith("/cancel")
+    is_work = not is_instant and not is_end
+    return scope["type"] == "http" and scope["method"] == "POST" and is_work

@@ -30,12 +30,14 @@ AWAY_S: Final = 5.0
 LEASE_S: Final = 60
 RENEW_S: Final = 20.0
 REFUSALS_KEPT: Final = 10_000
+# A script whose answer is late is sent again, under the same name: that is one call, and one place.
 # Redis's clock for all. KEYS: the moments of a caller; ARGV: a name of this one, how many there may
 # be, within how many milliseconds. The answer: milliseconds to wait.
 ASK: Final = """
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[3]))
+if redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
 if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then
     return tonumber(redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]) + tonumber(ARGV[3]) - now
 end
@@ -47,6 +49,7 @@ return 0
 TAKE: Final = """
 local now = tonumber(redis.call('TIME')[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+if redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 1 end
 if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
 redis.call('ZADD', KEYS[1], now + tonumber(ARGV[3]), ARGV[1])
 redis.call('EXPIRE', KEYS[1], ARGV[3])
@@ -79,7 +82,8 @@ async def open_shared_counts(url: str) -> AsyncIterator[SharedCounts]:
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
             socket_keepalive=True,
-            # Once: a connection that the server closed while it was idle is opened again.
+            # Once: a connection that the server closed while it was idle is opened again. So is one
+            # whose answer is late, and the script is run twice.
             retry=Retry(NoBackoff(), 1),
         )
     except ValueError:  # whose words may hold a piece of the password

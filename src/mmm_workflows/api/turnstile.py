@@ -29,7 +29,7 @@ class Turnstile:
         """
         self._sweep(now)
         passed = self._passed.setdefault(who, deque())
-        while passed and passed[0] <= now - WITHIN_S:
+        while passed and passed[0] + WITHIN_S <= now:
             passed.popleft()
         if len(passed) >= limit:
             return passed[0] + WITHIN_S - now
@@ -45,4 +45,4 @@ class Turnstile:
         """Forget those who did not come back: names are as many as there are addresses."""
         if now - self._swept_at >= WITHIN_S:
             self._swept_at = now
-            self._passed = {n: p for n, p in self._passed.items() if p and p[-1] > now - WITHIN_S}
+            self._passed = {n: p for n, p in self._passed.items() if p and p[-1] + WITHIN_S > now}

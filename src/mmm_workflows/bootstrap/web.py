@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def executor_opener(folder: Path) -> Callable[[], Awaitable[CodeExecutor]]:
-    """Opens the executor of generated code at its first use; the canary is sent out once."""
+    """Opens the executor of generated code at its first use; the canary is sent out once.
+
+    After a canary that ran out of time it is sent out again at the next use.
+    """
     kept: list[CodeExecutor] = []
     turn = asyncio.Lock()
 
@@ -26,10 +29,13 @@ def executor_opener(folder: Path) -> Callable[[], Awaitable[CodeExecutor]]:
         from mmm_workflows.tools.sandbox.probe import probe_sandbox
 
         async with turn:
-            if not kept:
-                report = await probe_sandbox(folder)
-                kept.append(CodeExecutor(folder=folder, mode=report.mode))
-            return kept[0]
+            if kept:
+                return kept[0]
+            report = await probe_sandbox(folder)
+            executor = CodeExecutor(folder=folder, mode=report.mode)
+            if not report.was_slow:
+                kept.append(executor)
+            return executor
 
     return opened
 

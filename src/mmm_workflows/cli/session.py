@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from mmm_workflows.errors import MMMError, UserError
+from mmm_workflows.errors import MMMError, RunCancelled, UserError
 from mmm_workflows.records import Event, Json, RunStatus
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def guarded[T](work: Callable[[], T], *, as_json: bool) -> T:
         else:
             aside.print(f"[red]{error.code}[/red]  ", end="")
             aside.print(error.message, markup=False, highlight=False)
-        raise typer.Exit(BAD_INPUT if isinstance(error, UserError) else FAILED) from None
+        is_input = isinstance(error, UserError) and not isinstance(error, RunCancelled)
+        raise typer.Exit(BAD_INPUT if is_input else FAILED) from None
     except KeyboardInterrupt:
         aside.print("stopped; `mmm-workflows resume` goes on with the run")
         raise typer.Exit(FAILED) from None

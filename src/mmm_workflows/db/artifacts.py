@@ -16,7 +16,8 @@ from mmm_workflows.db.names import safe_name
 from mmm_workflows.db.shared_store import SharedStore
 from mmm_workflows.errors import DatasetError, UserError
 from mmm_workflows.mmm.copies import mark_copy, marked_copies, unmark_copy
-from mmm_workflows.mmm.partial_folders import partial_folder
+from mmm_workflows.mmm.partial_folders import partial_folder, sweep
+from mmm_workflows.mmm.removing import remove_folder
 from mmm_workflows.ports import SharedFile
 from mmm_workflows.records import NAME, Artifact
 
@@ -114,15 +115,35 @@ class ArtifactStore:
         await asyncio.to_thread(self._forget_gone)
 
     async def remove(self, artifact: Artifact) -> None:
-        """Remove the content of an artifact; nothing happens when it is gone already."""
-        await asyncio.to_thread(self._remove, artifact.project, artifact.sha256)
+        """Remove the content of an artifact; nothing happens when it is gone already.
+
+        Raises:
+            ServiceUnavailable: It is still there, here or where machines share it.
+        """
+        await self.remove_place(artifact.project, artifact.sha256)
+
+    async def sweep(self, project: str) -> None:
+        """Remove what processes of this machine began to keep for a project before they died."""
+        await asyncio.to_thread(sweep, self._folder(project))
+
+    async def places(self, project: str) -> set[str]:
+        """The hash of each content of a project, here or where machines share it."""
+        return await asyncio.to_thread(self._places, project)
+
+    async def remove_place(self, project: str, sha256: str) -> None:
+        """Remove the content of a hash, as ``remove`` does."""
+        await asyncio.to_thread(self._remove, project, sha256)
 
     async def holds(self, project: str) -> bool:
         """Whether anything lies here, or where machines share it, for a project."""
         return await asyncio.to_thread(self._holds, project)
 
     async def remove_project(self, project: str) -> None:
-        """Remove every artifact of a project."""
+        """Remove every artifact of a project.
+
+        Raises:
+            ServiceUnavailable: Something is still there, here or where machines share it.
+        """
         await asyncio.to_thread(self._remove_project, project)
 
     def _put(
@@ -216,7 +237,15 @@ class ArtifactStore:
         folder = self._folder(project)
         if self._shared is not None:
             self._shared.remove(project)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder)
+
+    def _places(self, project: str) -> set[str]:
+        found = {path.name for path in self._folder(project).glob("??/*")}
+        if self._shared is not None:
+            for entry in self._shared.entries(project):
+                with contextlib.suppress(UserError):  # none of ours: who reads it says so
+                    found.add(self._shared.named(entry).place.partition("/")[2])
+        return {name for name in found if SHA256.fullmatch(name)}
 
     def _remove(self, project: str, sha256: str) -> None:
         if self._shared is not None:
@@ -225,10 +254,10 @@ class ArtifactStore:
 
     def _remove_here(self, project: str, sha256: str) -> None:
         place = self._place(project, sha256)
+        remove_folder(place)
         unmark_copy(self.root, _place_of(project, sha256))
-        shutil.rmtree(place, ignore_errors=True)
         # The last content of its prefix takes the prefix with it.
-        if place.parent.is_dir() and not any(place.parent.iterdir()):
+        with contextlib.suppress(OSError):  # there is another, or it went with another
             place.parent.rmdir()
 
     def _place(self, project: str, sha256: str) -> Path:

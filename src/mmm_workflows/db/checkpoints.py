@@ -63,11 +63,27 @@ async def open_checkpointer(path: Path, *, key: bytes | None = None) -> AsyncIte
 
 
 async def delete_thread(saver: Saver, thread_id: str) -> None:
-    """Remove the checkpoints of a thread, out of SQLite's write-ahead log too."""
-    await saver.adelete_thread(thread_id)
+    """Remove the checkpoints of a thread, out of SQLite's write-ahead log too.
+
+    Raises:
+        ServiceUnavailable: Another program wrote to the file, or read it, all the while, so that
+            the text is still there; done again, this takes it out (``service_unavailable``).
+    """
+    try:
+        await saver.adelete_thread(thread_id)
+    except aiosqlite.OperationalError as error:
+        raise ServiceUnavailable(
+            f"The checkpoints could not be deleted: {error}. Another process may be standing still "
+            "in the middle of writing them: end it, or let it go on, and delete again."
+        ) from error
     if isinstance(saver, AsyncSqliteSaver):
         async with saver.lock:
-            await saver.conn.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+            rows = await saver.conn.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+        if any(is_busy for is_busy, *_ in rows):
+            raise ServiceUnavailable(
+                "Another program is reading the checkpoint file, so deleted text is still on the "
+                "disk. End that program, or wait until it is done, and delete again."
+            )
 
 
 def _unusable(path: Path, cause: object) -> ServiceUnavailable:

@@ -41,6 +41,10 @@ logger = logging.getLogger(__name__)
 
 # The tokens that this process works under: what it could not give back it does not hold.
 _in_use: set[str] = set()
+# Those of them that a beat renews: after an outage they are renewed, not taken over by ourselves.
+_beating: set[str] = set()
+# While the database is away a beat looks this often: nobody shall be first when it is back.
+AWAY_S: Final = 0.5
 
 
 @dataclass(eq=False)
@@ -129,6 +133,7 @@ class Claims:
         """
         task = asyncio.current_task()
         assert task is not None  # this is a coroutine
+        _beating.add(claim.token)
         beat = asyncio.create_task(self._beat(claim, task), name=f"claim on {claim.workflow_id}")
         try:
             yield claim
@@ -140,6 +145,7 @@ class Claims:
         finally:
             beat.cancel()
             await asyncio.gather(beat, return_exceptions=True)
+            _beating.discard(claim.token)
             _in_use.discard(claim.token)
             if not claim.is_lost and not claim.is_over:
                 await self._give_back(claim, claim.workflow_id)
@@ -151,7 +157,8 @@ class Claims:
         That is one that was queued, that a worker left in the middle, or that is to be cancelled
         and was left by whoever worked on it.
         """
-        is_over = or_(RUNS.c.claim.is_(None), self._is_past())
+        is_ours = and_(RUNS.c.holder == str(self._holder), RUNS.c.claim.in_(_beating))
+        is_over = or_(RUNS.c.claim.is_(None), and_(self._is_past(), ~is_ours))
         mine = RUNS.c.holder.startswith(f"{self._holder.machine}/", autoescape=True)
         # Looked at without a lock: nothing to do is the rule, and must cost next to nothing.
         async with begin(self._engine) as connection:
@@ -253,9 +260,9 @@ class Claims:
             logger.warning("run %s is free in %s s: %s", workflow_id, self._lease_s, error.message)
 
     async def _beat(self, claim: Claim, task: asyncio.Task[Any]) -> None:
-        is_away = False
+        is_away, pause = False, self._lease_s / BEATS_PER_LEASE
         while True:
-            await asyncio.sleep(self._lease_s / BEATS_PER_LEASE)
+            await asyncio.sleep(min(pause, AWAY_S) if is_away else pause)
             try:
                 is_held = await self._renew(claim)
             except ServiceUnavailable as error:
@@ -302,7 +309,8 @@ class Claims:
         return row
 
     def _refuse_held(self, row: RowMapping, workflow_id: str) -> None:
-        if row["claim"] is None or row["is_past"]:
+        is_ours = row["holder"] == str(self._holder) and row["claim"] in _beating
+        if row["claim"] is None or (row["is_past"] and not is_ours):
             return
         if not self._is_left(row["claim"], row["holder"]):
             raise RunBusy.of(workflow_id, Holder.read(row["holder"]).words)

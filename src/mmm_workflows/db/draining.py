@@ -69,21 +69,30 @@ class Drain:
     async def run_for(self, project: str, wait_s: float) -> None:
         """As ``run``, but whoever asks goes on after so many seconds, and the writing behind it.
 
-        Another process that writes is waited for no longer either: what waits is left to it.
+        Another process that writes is waited for no longer either: what waits is left to it. A
+        task that was begun for one who waits less is followed by one of its own.
 
         Raises:
             ServiceUnavailable: The run database cannot be used.
         """
-        task = self._behind_asking.get(project)
-        if task is None or task.done():
-            if not await self._outbox.waiting(project):
+        clock = asyncio.get_running_loop().time
+        until = clock() + wait_s
+        is_last = False
+        while not is_last:
+            left_s = max(0.0, until - clock())
+            task = self._behind_asking.get(project)
+            if task is None or task.done():
+                if not await self._outbox.waiting(project):
+                    return
+                is_last = True
+                task = self._begin(self._take(project, turn_s=min(left_s, TURN_S)))
+                task.add_done_callback(partial(_failure, f"project {project}"))
+                self._behind_asking[project] = task
+            await asyncio.wait({task}, timeout=left_s)
+            if not task.done():
                 return
-            task = self._begin(self._take(project, turn_s=min(wait_s, TURN_S)))
-            task.add_done_callback(partial(_failure, f"project {project}"))
-            self._behind_asking[project] = task
-        await asyncio.wait({task}, timeout=wait_s)
-        if task.done():
             task.result()
+            is_last |= clock() >= until
 
     async def settle(self, workflow_id: str, project: str) -> str | None:
         """Why what a run left behind is not kept; None where it is, or waits to be asked for.

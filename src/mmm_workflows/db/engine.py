@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -55,6 +56,8 @@ BUSY: Final = "none of this process's connections to it became free in time"
 
 # NaN is no JSON: PostgreSQL refuses it, so SQLite must not take it either.
 _to_json = partial(json.dumps, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+
+logger = logging.getLogger(__name__)
 
 
 async def open_database(url: str) -> AsyncEngine:
@@ -179,14 +182,28 @@ def uninterrupted[**P, R](
     return whole
 
 
-async def scrub(engine: AsyncEngine) -> None:
-    """Take deleted text out of SQLite's write-ahead log too; nothing to do elsewhere."""
-    if is_sqlite(engine.url):
-        async with engine.connect() as connection:
-            # Straight to the driver: a checkpoint is refused inside of a transaction.
-            driver = (await connection.get_raw_connection()).driver_connection
-            assert isinstance(driver, aiosqlite.Connection)  # what is_sqlite says
-            await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+async def scrub(engine: AsyncEngine) -> bool:
+    """Take deleted text out of SQLite's write-ahead log too; nothing to do elsewhere.
+
+    Returns:
+        Whether it is out: not where another program read all the while, which is logged. It is no
+        error, for the deletion was committed and cannot be asked for again.
+    """
+    if not is_sqlite(engine.url):
+        return True
+    async with engine.connect() as connection:
+        # Straight to the driver: a checkpoint is refused inside of a transaction.
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert isinstance(driver, aiosqlite.Connection)  # what is_sqlite says
+        rows = await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+    is_out = not any(is_busy for is_busy, *_ in rows)
+    if not is_out:
+        logger.warning(
+            "Another program is reading %s, so deleted text is still on the disk. It goes with the "
+            "next deletion after that program is done, or when the last one closes the database.",
+            place(engine.url),
+        )
+    return is_out
 
 
 def _is_operators(error: DBAPIError | OSError) -> bool:

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from mmm_workflows.allocator import cleared
 from mmm_workflows.db import graph_transactions as transactions
 from mmm_workflows.db.engine import uninterrupted
 from mmm_workflows.db.graph_transactions import Script
@@ -162,4 +163,9 @@ class LadybugGraph:
 
     @uninterrupted
     async def _in_thread[T](self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        def clear() -> T:
+            # Ladybug writes its pages whole, with what was in their memory before.
+            with cleared():
+                return work()
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, clear)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import aiosqlite
 from sqlalchemy import ColumnElement, Row, delete, func, insert, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from mmm_workflows.db.engine import begin, is_sqlite, uninterrupted
+from mmm_workflows.db.engine import begin, is_sqlite, scrub, uninterrupted
 from mmm_workflows.db.owner_lock import OwnerLock
 from mmm_workflows.db.tables import MEMORY_OUTBOX, PASSAGES, PROJECTS, RUNS
+from mmm_workflows.errors import MMMError
 from mmm_workflows.mmm.recall import Way
 from mmm_workflows.records import Backlog, now
 
@@ -28,6 +33,8 @@ ALL_WAYS: Final = ",".join(Way)
 IDS_AT_ONCE: Final = 10_000
 QUEUED: Final = "queued"
 KEPT: Final = "kept"
+
+logger = logging.getLogger(__name__)
 
 _IS_OPEN: Final = MEMORY_OUTBOX.c.done_at.is_(None)
 _OF_PROJECT: Final = MEMORY_OUTBOX.c.workflow_id.is_(None)
@@ -96,6 +103,22 @@ async def queue_forgetting(connection: AsyncConnection, workflow_id: str) -> Non
         await connection.execute(_new(project, workflow_id, Action.FORGET, runs=1))
 
 
+async def queue_forgetting_project(connection: AsyncConnection, project: str, *, runs: int) -> None:
+    """Note in a transaction that nothing of a project is to stay; what waited for its runs goes.
+
+    A project that has a run, as it got another meanwhile, is left alone: its runs are forgotten
+    one by one.
+    """
+    of_runs = delete(MEMORY_OUTBOX).where(MEMORY_OUTBOX.c.project == project, ~_OF_PROJECT)
+    # A new run waits for the lock: its row comes after this one.
+    lock = select(PROJECTS.c.project).where(PROJECTS.c.project == project).with_for_update()
+    left = select(RUNS.c.workflow_id).where(RUNS.c.project == project).limit(1)
+    await connection.execute(lock)
+    if (await connection.execute(left)).first() is None:
+        await connection.execute(of_runs)
+        await connection.execute(_new(project, None, Action.FORGET, runs=runs))
+
+
 class Outbox:
     """The rows, and the turn of the one process that takes them."""
 
@@ -117,9 +140,9 @@ class Outbox:
                 yield await _until(wait_s, lambda: _locked(connection))
             return
         lock = OwnerLock(Path(self._engine.url.database or "").with_name(LOCK))
-        is_ours = await _until(wait_s, lambda: asyncio.to_thread(lock.take))
+        take = uninterrupted(partial(asyncio.to_thread, lock.take))
         try:
-            yield is_ours
+            yield await _until(wait_s, take)
         finally:
             lock.release()
 
@@ -169,19 +192,10 @@ class Outbox:
 
     @uninterrupted
     async def forget_project(self, project: str, *, runs: int) -> None:
-        """Note that nothing of a project is to stay; what waited for its runs goes with it.
-
-        A project that got another run meanwhile is left alone: its runs are forgotten one by one.
-        """
-        of_runs = delete(MEMORY_OUTBOX).where(MEMORY_OUTBOX.c.project == project, ~_OF_PROJECT)
-        # A new run waits for the lock: its row comes after this one.
-        lock = select(PROJECTS.c.project).where(PROJECTS.c.project == project).with_for_update()
-        left = select(RUNS.c.workflow_id).where(RUNS.c.project == project).limit(1)
+        """As ``queue_forgetting_project``, for a project without a run."""
         async with begin(self._engine, write_lock=True) as connection:
-            await connection.execute(lock)
-            if (await connection.execute(left)).first() is None:
-                await connection.execute(of_runs)
-                await connection.execute(_new(project, None, Action.FORGET, runs=runs))
+            await queue_forgetting_project(connection, project, runs=runs)
+        await self._scrub()
 
     @uninterrupted
     async def finish(self, entry: Entry) -> None:
@@ -191,6 +205,8 @@ class Outbox:
         is_traceless = entry.action is Action.FORGET and entry.workflow_id is not None
         async with begin(self._engine) as connection:
             await connection.execute(delete(MEMORY_OUTBOX).where(own) if is_traceless else done)
+        if is_traceless:
+            await self._scrub()
 
     @uninterrupted
     async def delay(self, entry: Entry, missing: Sequence[Way], reason: str) -> None:
@@ -202,6 +218,13 @@ class Outbox:
         )
         async with begin(self._engine) as connection:
             await connection.execute(change)
+
+    async def _scrub(self) -> None:
+        """Take the names of deleted runs out of the log; the deletion stands where that fails."""
+        try:
+            await scrub(self._engine)
+        except (MMMError, SQLAlchemyError, aiosqlite.Error) as error:
+            logger.warning("the next deletion takes this one out of the log: %s", error)
 
     async def _where(self, wanted: ColumnElement[bool]) -> list[Entry]:
         query = select(MEMORY_OUTBOX).where(wanted).order_by(MEMORY_OUTBOX.c.position)

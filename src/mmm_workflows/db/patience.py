@@ -28,6 +28,7 @@ class Patience:
         self._total_s = total_s
         self._workflow_id = workflow_id
         self._since: float | None = None
+        self._answered_at = float("-inf")
         self._delays: list[float] = []
 
     async def keep_trying[T](self, attempt: Callable[[], Awaitable[T]]) -> T:
@@ -42,13 +43,17 @@ class Patience:
         loop = asyncio.get_running_loop()
         first: float | None = None
         while True:
+            began = loop.time()
             try:
                 value = await attempt()
             except ServiceLost as error:
                 now = loop.time()
-                first = first or now
-                # The oldest of both: another store of the same server may answer in between.
-                if now - min(first, self._noticed(now, error)) >= self._total_s:
+                first = since = first or now
+                # What began before another store of the same server was answered says nothing
+                # of now: it is told once that the database went away.
+                if began > self._answered_at:
+                    since = min(first, self._noticed(now, error))
+                if now - since >= self._total_s:
                     raise self._spent(error) from error
                 await asyncio.sleep(PAUSE_S)
             else:
@@ -76,6 +81,7 @@ class Patience:
         return self._since
 
     def _answered(self, now: float) -> None:
+        self._answered_at = now
         if self._since is not None:
             self._delays.append(now - self._since)
             logger.warning(

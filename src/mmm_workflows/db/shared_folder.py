@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from mmm_workflows.errors import ServiceUnavailable
+from mmm_workflows.mmm.removing import unless_gone
 from mmm_workflows.ports import SharedFile
 
 # Where a file is written before it gets its name; what a process left there that died is swept.
@@ -76,7 +77,7 @@ class FolderFiles:
             self._refuse_absent()
             if not folder.is_dir():
                 return
-            shutil.rmtree(folder, onexc=_unless_gone)
+            shutil.rmtree(folder, onexc=unless_gone)
             for parent in folder.parents:
                 if parent == self._root or not _is_gone(parent):
                     break
@@ -110,12 +111,6 @@ class FolderFiles:
                 f"The folder {self._root} (ARTIFACTS_URL) cannot be used: {error.strerror or error}. "
                 "This process must be able to read and write it."
             ) from error
-
-
-def _unless_gone(_function: object, _path: str, error: BaseException) -> None:
-    """Another process may remove the same."""
-    if not isinstance(error, FileNotFoundError):
-        raise error
 
 
 def _is_gone(folder: Path) -> bool:

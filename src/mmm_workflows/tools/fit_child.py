@@ -121,7 +121,23 @@ async def _follow(
 
 
 async def end_group(child: asyncio.subprocess.Process) -> None:
-    """TERM to the whole group, KILL after a second, so that nothing the child started stays."""
+    """TERM to the whole group, KILL after a second, so that nothing the child started stays.
+
+    A caller that is cancelled meanwhile, however often, hears of it when the group has ended.
+    """
+    ending = asyncio.ensure_future(_end(child))
+    cancelled: asyncio.CancelledError | None = None
+    while not ending.done():
+        try:
+            await asyncio.wait({ending})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    ending.result()
+    if cancelled is not None:
+        raise cancelled
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
     try:
         _signal(child.pid, signal.SIGTERM)
         for _ in range(LOOKS):
@@ -129,7 +145,7 @@ async def end_group(child: asyncio.subprocess.Process) -> None:
                 break
             await asyncio.sleep(GRACE_S / LOOKS)
     finally:
-        # Also when this wait is cancelled.
+        # Also when the loop itself ends, which cancels every task.
         _signal(child.pid, signal.SIGKILL)
         await child.wait()
 

@@ -13,7 +13,8 @@ from typing import Final
 from mmm_workflows.errors import ModelFileError
 from mmm_workflows.mmm.copies import mark_copy, marked_copies, unmark_copy
 from mmm_workflows.mmm.model_files import open_model, publish
-from mmm_workflows.mmm.partial_folders import partial_folder
+from mmm_workflows.mmm.partial_folders import partial_folder, sweep
+from mmm_workflows.mmm.removing import remove_folder
 from mmm_workflows.ports import Exchange
 from mmm_workflows.records import NAME
 
@@ -66,24 +67,47 @@ class Models:
             await asyncio.to_thread(self._forget_gone, self._exchange)
 
     async def remove(self, path: Path) -> None:
-        """Remove a model of this store; nothing happens when it is gone already."""
+        """Remove a model of this store; nothing happens when it is gone already.
+
+        Raises:
+            ServiceUnavailable: It is still there, here or where machines share it.
+        """
         place = self._place_of(path)
         if self._exchange is not None and place is not None:
             await asyncio.to_thread(self._exchange.remove, place)
+        if path.is_relative_to(self.root):
+            await asyncio.to_thread(remove_folder, path)
         if place is not None:
             await asyncio.to_thread(unmark_copy, self.root, place)
-        if path.is_relative_to(self.root):
-            await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+
+    async def sweep(self, project: str) -> None:
+        """Remove what processes of this machine began to fit for a project before they died."""
+        await asyncio.to_thread(sweep, self.root / project)
+
+    async def places(self, project: str) -> set[str]:
+        """The name of each model folder of a project on this machine."""
+        return await asyncio.to_thread(self._places, project)
+
+    async def remove_place(self, project: str, name: str) -> None:
+        """Remove the model folder of a name, as ``remove`` does."""
+        await self.remove(self.root / project / name)
 
     async def holds(self, project: str) -> bool:
         """Whether a model lies here, or where machines share it, for a project."""
         return await asyncio.to_thread(self._holds, project)
 
     async def remove_project(self, project: str) -> None:
-        """Remove every model of a project."""
+        """Remove every model of a project.
+
+        Raises:
+            ServiceUnavailable: Something is still there, here or where machines share it.
+        """
         if self._exchange is not None:
             await asyncio.to_thread(self._exchange.remove, project)
-        await asyncio.to_thread(shutil.rmtree, self.root / project, ignore_errors=True)
+        await asyncio.to_thread(remove_folder, self.root / project)
+
+    def _places(self, project: str) -> set[str]:
+        return {p.name for p in (self.root / project).glob("*") if KEY.fullmatch(p.name)}
 
     def _holds(self, project: str) -> bool:
         is_here = any(files for _, _, files in os.walk(self.root / project))
@@ -116,8 +140,8 @@ class Models:
 
     def _forget_gone(self, exchange: Exchange) -> None:
         for place in exchange.gone(marked_copies(self.root, exchange.store_id)):
+            remove_folder(self.root / place)
             unmark_copy(self.root, place)
-            shutil.rmtree(self.root / place, ignore_errors=True)
 
     def _place_of(self, path: Path) -> str | None:
         """``<project>/<key>`` of a model of this store; None for any other path."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mmm_workflows.errors import MMMError, UserError
+from mmm_workflows.errors import MMMError, RunCancelled, UserError
 from mmm_workflows.mmm.names import suggestion
 from mmm_workflows.mmm.results import ChannelResult, FitVerdict
 from mmm_workflows.records import Depth, ErrorInfo, Event, Json, RunStatus
@@ -22,6 +22,8 @@ from mmm_workflows.workflows.runner import Runner
 
 # Without dots, which part the names in the id of a run.
 NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"
+MERGE: Final = "tag:yaml.org,2002:merge"
+MOST_MERGED: Final = 1000
 
 
 class _Strict(BaseModel):
@@ -129,7 +131,7 @@ def read_batch(path: Path) -> Batch:
 async def run_batch(
     runner: Runner, batch: Batch, *, at_once: int, on_event: Callable[[Event], None]
 ) -> BatchResult:
-    """Fit every brand, ``at_once`` at a time; one that fails stands in its row and stops no other.
+    """Fit every brand, ``at_once`` at a time; one that fails or is cancelled stands in its row and stops no other.
 
     The ids of the runs come from the batch, the entry and the content of its files: a second call
     reads what is finished and goes on with the rest.
@@ -180,11 +182,13 @@ async def _fit_brand(
         model = await start("modeling", read_request("modeling", asked), ids[1], 0.5)
     except MMMError as error:
         said = ErrorInfo(code=error.code, message=error.message)
+        is_cancelled = isinstance(error, RunCancelled)
+        ended = RunStatus.CANCELLED if is_cancelled else RunStatus.FAILED
         return BatchRow(
             brand=brand.brand,
             project=project,
             workflow_ids=ids,
-            status=RunStatus.FAILED,
+            status=ended,
             error=said,
         )
     return BatchRow(
@@ -237,13 +241,28 @@ def _complaint(error: ValidationError) -> str:
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
-    """Refuses a key that is written twice, of which YAML would drop the first in silence."""
+    """Refuses a key that is written twice, of which YAML would drop the first in silence.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+    What ``<<`` brings in may be written anew: that is what it is for.
+    """
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        # As it is written: what is merged into a mapping stands among its keys later on.
+        node = super().compose_mapping_node(anchor)
+        written = [key for key, _ in node.value if key.tag != MERGE]
+        keys = [self.construct_object(key, deep=True) for key in written]
         twice = [key for key in keys if keys.count(key) > 1]
         if twice:
             raise yaml.constructor.ConstructorError(
                 None, None, f"the key {twice[0]!r} is written twice", node.start_mark
             )
-        return dict(super().construct_mapping(node, deep))
+        return node
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        # Merges of merges grow without end in a few lines.
+        written = len(node.value)
+        super().flatten_mapping(node)
+        if len(node.value) > max(written, MOST_MERGED):
+            raise yaml.constructor.ConstructorError(
+                None, None, f"'<<' brings in more than {MOST_MERGED} keys", node.start_mark
+            )

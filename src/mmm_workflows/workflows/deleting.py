@@ -33,9 +33,12 @@ class Deleting:
     async def run(self, workflow_id: str, project: str) -> Removed:
         """Remove a run of a project, its parts, and all that only they own.
 
+        The record of the run goes last: what failed or died on the way is done by another call.
+
         Raises:
             RunNotFound: There is none, or it is another project's (``run_not_found``).
             RunBusy: It or a part of it is being worked on (``run_busy``).
+            ServiceUnavailable: Something could not be removed; another call does the rest.
         """
         async with self.services.claims.hold(workflow_id):
             # Under its claim: what went and came back since the caller looked may be another's.
@@ -44,8 +47,10 @@ class Deleting:
                 raise RunNotFound.of(workflow_id)
             parts = await parts_of(self.services, run)
             async with self._held(parts):
-                for each in (run, *parts):
-                    await self._delete(each)
+                for part in parts:
+                    await self._delete(part)
+                await self._remove_strays(run)
+                await self._delete(run)
         await self._memory.drain(project)
         return Removed(project, 1 + len(parts))
 
@@ -55,6 +60,7 @@ class Deleting:
         Raises:
             RunError: No store holds anything of it (``run_not_found``), its name cannot be one
                 (``project_invalid``), or one of its runs is being worked on (``run_busy``).
+            ServiceUnavailable: Something could not be removed; another call does the rest.
         """
         runs = await self.services.runs.list(project=checked(project, "project"), limit=None)
         if not runs and not await self._holds(project):
@@ -64,11 +70,9 @@ class Deleting:
                 code="run_not_found",
             )
         async with self._held(runs):
-            for run in runs:
+            for run in runs[:-1]:
                 await self._delete(run)
-            await self._memory.forget_project(project, runs=len(runs))
-        if not await self.services.runs.list(project=project, limit=1):
-            await self.services.remove_project(project)
+            await self._end(project, runs)
         await self._memory.drain(project)
         return Removed(project, len(runs))
 
@@ -103,13 +107,70 @@ class Deleting:
                 await held.enter_async_context(self.services.claims.hold(run.workflow_id))
             yield
 
+    async def _end(self, project: str, runs: Sequence[Run]) -> None:
+        """Remove the last of a project's runs, all that is left of it, and only then its record."""
+        last, left = runs[-1:], list[Artifact]()
+        for run in last:
+            left = await self._empty(run)
+        there = await self.services.runs.list(project=project, limit=len(last) + 1)
+        if {run.workflow_id for run in there} <= {run.workflow_id for run in last}:
+            await self.services.remove_project(project)
+        if not last:
+            await self._memory.forget_project(project, runs=0)
+        for run in last:
+            await self.services.runs.delete_last(run.workflow_id, runs=len(runs))
+        await self._remove_unused(left)
+
     async def _delete(self, run: Run) -> None:
-        owned = await self.services.runs.artifacts(run.workflow_id)
-        await delete_thread(self.services.checkpointer, thread_id(run))
+        left = await self._empty(run)
         await self.services.runs.delete(run.workflow_id)
-        for artifact in owned:
-            if not await self.services.runs.uses(artifact.project, artifact.artifact_id):
-                await self._remove(artifact)
+        # Who used it too may have been deleted meanwhile, and have left it to this run.
+        await self._remove_unused(left)
+
+    async def _empty(self, run: Run) -> list[Artifact]:
+        """Remove the checkpoints and files that only a run has; those that others use as well.
+
+        The checkpoints first: a run that is resumed in between begins anew, and makes them again.
+        """
+        await delete_thread(self.services.checkpointer, thread_id(run))
+        owned = await self.services.runs.artifacts(run.workflow_id)
+        return await self._remove_unused(owned, besides=run.workflow_id)
+
+    async def _remove_unused(
+        self, artifacts: Sequence[Artifact], *, besides: str | None = None
+    ) -> list[Artifact]:
+        """Remove what no run but one uses; the rest."""
+        used = []
+        for each in artifacts:
+            if await self.services.runs.uses(each.project, each.artifact_id, besides=besides):
+                used.append(each)
+            else:
+                await self._remove(each)
+        return used
+
+    async def _remove_strays(self, run: Run) -> None:
+        """Remove what dead processes began in a run's project, and what they made for no run.
+
+        The second only while no other run is worked on: it may be about to be registered.
+        """
+        project, artifacts, models = run.project, self.services.artifacts, self.services.models
+        for store in (artifacts, models):
+            await store.sweep(project)
+        lying = [
+            (store.remove_place, place)
+            for store in (artifacts, models)
+            for place in sorted(await store.places(project))
+        ]
+        named = await self.services.runs.places(project)
+        if all(place in named for _, place in lying):
+            return
+
+        async def remove(named: frozenset[str]) -> None:
+            for remove_place, place in lying:
+                if place not in named:
+                    await remove_place(project, place)
+
+        await self.services.runs.while_at_rest(project, remove, besides=run.workflow_id)
 
     async def _remove(self, artifact: Artifact) -> None:
         if artifact.kind != MODEL:

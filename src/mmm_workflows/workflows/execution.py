@@ -17,9 +17,18 @@ from langgraph.types import Command, StateSnapshot
 from structlog.contextvars import bound_contextvars
 
 from mmm_workflows.bootstrap import Services
+from mmm_workflows.db.checkpoints import delete_thread
 from mmm_workflows.db.claims import Claim
 from mmm_workflows.db.patience import Patience
-from mmm_workflows.errors import MMMError, RunBusy, RunLost, ServiceLost
+from mmm_workflows.errors import (
+    MMMError,
+    RunBusy,
+    RunCancelled,
+    RunLost,
+    RunNotFound,
+    ServiceLost,
+    ServiceUnavailable,
+)
 from mmm_workflows.llm.chat import ChatModel
 from mmm_workflows.records import ErrorInfo, Event, Json, Run, RunStatus
 from mmm_workflows.traces import span
@@ -88,11 +97,21 @@ class Execution:
         )
 
     async def run_to_end(self, durability: registry.Durability) -> Json:
-        """Invoke the graph until it ends, waits, fails or is cancelled; the record says which."""
+        """Invoke the graph until it ends, waits, fails or is cancelled; the record says which.
+
+        Raises:
+            CancelledError: Somebody asked for the run, or a part of it, to be cancelled, or the
+                caller itself is told to stop.
+            MMMError: What the workflow raised.
+        """
         # Every line of the log that is written on the way says whose it is.
         whose = {"workflow_id": self._run.workflow_id, "project": self._run.project}
         with bound_contextvars(**whose), span(f"run {self._run.workflow}", **whose):
-            return await self._run_to_end(durability)
+            try:
+                return await self._run_to_end(durability)
+            except (asyncio.CancelledError, RunLost, RunNotFound):
+                await self._leave_nothing_of_a_deleted_run()
+                raise
 
     async def _run_to_end(self, durability: registry.Durability) -> Json:
         if self._services.languages.names:
@@ -105,6 +124,9 @@ class Execution:
         except asyncio.CancelledError:
             await self._stop()
             raise
+        except RunCancelled as part:
+            await self._stop()
+            raise asyncio.CancelledError(part.message) from part
         except RunLost:
             raise
         except MMMError as error:
@@ -131,6 +153,18 @@ class Execution:
         if status is RunStatus.WAITING:
             await self._cancel_if_asked()
         return result
+
+    async def _leave_nothing_of_a_deleted_run(self) -> None:
+        """Remove what was saved after another, who had taken the run over, deleted it.
+
+        Records refuse a lost claim; LangGraph's checkpoints know of none.
+        """
+        try:
+            if not await self._services.runs.exists(self._run.workflow_id):
+                await delete_thread(self._services.checkpointer, thread_id(self._run))
+        except ServiceUnavailable as error:
+            said = "a checkpoint of run %s may be left: %s"
+            logger.warning(said, self._run.workflow_id, error.message)
 
     async def _tell_of_memory(self) -> None:
         """Say why what the run left behind could not be kept yet, where that is so."""
@@ -215,11 +249,13 @@ class Execution:
         return {**result.model_dump(mode="json"), **body}
 
     async def _unless_cancelled(self, work: asyncio.Task[Json]) -> Json:
+        # Once: what it ends on its way, as a fit, gets the time that it takes.
+        is_ending = False
         try:
             while not (await asyncio.wait({work}, timeout=POLL_S))[0]:
                 run = await self._services.runs.get(self._run.workflow_id)
-                if run.cancel_requested:
-                    work.cancel()
+                if run.cancel_requested and not is_ending:
+                    is_ending = work.cancel()
                 await self._tell_delay()
             return await work
         except asyncio.CancelledError:
@@ -228,7 +264,8 @@ class Execution:
             self._patience.stop()
             raise
         finally:
-            work.cancel()
+            if not is_ending:
+                work.cancel()
             await asyncio.gather(work, return_exceptions=True)
 
     def _writer(self, model: ChatModel | None) -> Writer:

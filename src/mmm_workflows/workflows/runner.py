@@ -18,7 +18,7 @@ from mmm_workflows.db.chain import ChainReport
 from mmm_workflows.db.claims import Claim
 from mmm_workflows.db.listing import Listing
 from mmm_workflows.db.patience import Patience
-from mmm_workflows.errors import MMMError, RunBusy, RunError, ServiceUnavailable
+from mmm_workflows.errors import MMMError, RunBusy, RunCancelled, RunError, ServiceUnavailable
 from mmm_workflows.records import (
     DEFAULT_PROJECT,
     GENERATED_BY_RULES,
@@ -131,6 +131,7 @@ class Runner:
         Raises:
             RunError: The id is another run's (``run_conflict``), being worked on (``run_busy``)
                 or was started by another version (``run_graph_changed``).
+            RunCancelled: It was cancelled meanwhile (``run_cancelled``); it can be resumed.
             MMMError: What the workflow raised; the run is kept as failed and can be resumed.
         """
         run = await self.submit(
@@ -227,12 +228,19 @@ class Runner:
             workflow_id: The run.
             on_event: Told of each event.
             under: The claim on the run that this one is a part of.
+
+        Raises:
+            RunCancelled: It was cancelled meanwhile (``run_cancelled``).
         """
         async with self._held(workflow_id, under) as claim:
             return await self.work(claim, workflow_id, on_event)
 
     async def work(self, claim: Claim, workflow_id: str, on_event: OnEvent | None = None) -> Json:
-        """Work on a run under a claim on it; a finished one is only read."""
+        """Work on a run under a claim on it; a finished one is only read.
+
+        Raises:
+            CancelledError: The run was cancelled meanwhile, or the caller was.
+        """
         patience = self._patience or Patience(self.services.patience_s, workflow_id=workflow_id)
         family = Runner(self.services.patient(patience), part_of=patience)
         runs = family.services.runs
@@ -264,7 +272,14 @@ class Runner:
                 hold = self.services.claims.hold(workflow_id, under=under, afresh=True)
                 return await stack.enter_async_context(hold)
 
-            yield await (self._patience.keep_trying(take) if self._patience else take())
+            claim = await (self._patience.keep_trying(take) if self._patience else take())
+            try:
+                yield claim
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise  # it is the caller that was cancelled, and not the run
+                raise RunCancelled.of(workflow_id) from error
 
     async def cancel(self, workflow_id: str) -> Run:
         """Ask the executor of a run to stop; a run nobody works on is cancelled at once."""

@@ -14,7 +14,9 @@ from typing import NamedTuple
 
 import psycopg
 import pytest
+from contracts.sqlite_reader import reading
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 from pydantic import BaseModel, ConfigDict
@@ -239,6 +241,28 @@ async def test_a_deleted_thread_is_gone_and_the_others_stay(place: Place) -> Non
     assert left.values == {}
     assert kept.values["question"] == first("kept")["question"]
     assert b"question of gone" not in place.content()
+
+
+async def test_a_deletion_beside_another_program_that_reads_is_refused_until_it_is_done(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "checkpoints.db"
+
+    def on_disk(name: str) -> bool:
+        return any(f"question of {name}".encode() in f.read_bytes() for f in tmp_path.iterdir())
+
+    async with open_checkpointer(path) as saver:
+        assert isinstance(saver, AsyncSqliteSaver)
+        await saver.conn.execute("PRAGMA busy_timeout=50")
+        graph = compiled(saver)
+        for name in ("gone", "kept"):
+            await graph.ainvoke(first(name), {"configurable": {"thread_id": name}})
+        with reading(path):
+            with pytest.raises(ServiceUnavailable, match="deleted text is still on the disk"):
+                await delete_thread(saver, "gone")
+            assert on_disk("gone")
+        await delete_thread(saver, "gone")
+        assert [on_disk(name) for name in ("gone", "kept")] == [False, True]
 
 
 async def test_threads_at_once_do_not_mix(place: Place) -> None:

@@ -8,6 +8,8 @@ import random
 from pathlib import Path
 
 import pytest
+from contracts.sqlite_reader import reading
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from mmm_workflows.config import Settings
 from mmm_workflows.db.draining import Drain
@@ -82,6 +84,27 @@ async def test_whoever_asks_with_little_time_is_answered_from_what_is_there(
         await runner.delete(project)
 
 
+async def test_whoever_has_time_is_not_answered_when_another_s_ran_out(
+    stores: Settings, project: str
+) -> None:
+    async with open_runner(stores) as runner:
+        await succeed(runner, f"{project}-waits", project)
+        drain = runner.services.drain
+        async with runner.services.outbox.turn(wait_s=0) as is_ours:
+            assert is_ours, "as a process that writes for long"
+            hasty = asyncio.create_task(drain.run_for(project, 0.3))
+            async with asyncio.timeout(60):
+                while project not in drain._behind_asking:
+                    await asyncio.sleep(0.001)
+            begun = drain._behind_asking[project]
+            patient = asyncio.create_task(drain.run_for(project, 60))
+            await asyncio.wait({hasty, begun})
+        await patient
+        assert await runner.services.outbox.waiting(project) == []
+        await agree(runner, project, {f"{project}-waits"})
+        await runner.delete(project)
+
+
 async def test_the_end_of_a_run_opens_no_store(settings: Settings) -> None:
     async with open_runner(settings) as runner:
         await succeed(runner, "r")
@@ -95,8 +118,10 @@ async def test_the_end_of_a_run_opens_no_store(settings: Settings) -> None:
 async def test_what_fails_when_the_run_has_ended_already_is_said_in_the_log(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    is_said = asyncio.Event()
+
     async def away() -> Memory:
-        await asyncio.sleep(0.2)
+        await is_said.wait()
         raise ServiceUnavailable("The graph is away.")
 
     monkeypatch.setattr("mmm_workflows.db.draining.SETTLE_S", 0.05)
@@ -108,7 +133,10 @@ async def test_what_fails_when_the_run_has_ended_already_is_said_in_the_log(
         )  # fmt: skip
         assert "not answered" in (await drain.settle("r", "p") or "")
         assert not caplog.records
-        await asyncio.sleep(0.5)
+        is_said.set()
+        async with asyncio.timeout(60):
+            while not caplog.records:
+                await asyncio.sleep(0.01)
         assert [r.message for r in caplog.records] == [
             "what run r left behind waits: The graph is away."
         ]
@@ -317,6 +345,43 @@ async def test_a_forgotten_project_leaves_no_byte_but_its_tombstone(settings: Se
     for word in (b"Qzsecret", b"qzsecret", b"models/r2", b"Which prior of r2"):
         assert found_in(settings.home, word) == [], word
     assert found_in(settings.home, b"what stays")
+
+
+async def test_a_run_is_not_deleted_before_its_checkpoints_are(settings: Settings) -> None:
+    async with open_runner(settings) as runner:
+        await succeed(runner, "r")
+        saver = runner.services.checkpointer
+        assert isinstance(saver, AsyncSqliteSaver)
+        await saver.conn.execute("PRAGMA busy_timeout=50")
+        with reading(settings.home / "checkpoints.db"):
+            with pytest.raises(ServiceUnavailable, match="deleted text is still on the disk"):
+                await runner.delete("r")
+            assert await runner.services.runs.exists("r")
+        assert (await runner.delete("r")).runs == 1
+        await agree(runner, "p", set())
+
+
+async def test_what_another_program_s_reading_keeps_on_the_disk_is_said_and_goes_later(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    word = b"qzsecret"
+    monkeypatch.setattr("mmm_workflows.db.engine.BUSY_TIMEOUT_S", 1)
+    async with open_runner(settings) as runner:
+        await succeed(runner, "gone", text="qzsecret cinema plan")
+        await succeed(runner, "other")
+        await runner.memory.drain()
+        with reading(settings.home / "runs.db"):
+            assert (await runner.delete("gone")).runs == 1
+            assert "deleted text is still on the disk" in caplog.text
+            assert "runs.db-wal" in found_in(settings.home, word)
+            said = await runner.memory.still_to_forget("p")
+            assert said is not None and "still on the disk" in said
+            # Nobody who asks is held up by it.
+            assert (await runner.memory.recall("television", project="p", k=3)).found
+        await runner.memory.drain()
+        assert await runner.memory.still_to_forget("p") is None
+        await agree(runner, "p", {"other"})
+        assert found_in(settings.home, word) == []
 
 
 def found_in(folder: Path, word: bytes) -> list[str]:

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from sandbox_harness import Outside, require
 
-from mmm_workflows.tools.sandbox import bubblewrap, landlock
+from mmm_workflows.bootstrap.web import executor_opener
+from mmm_workflows.tools.sandbox import bubblewrap, landlock, probe
+from mmm_workflows.tools.sandbox.limits import Limits
 from mmm_workflows.tools.sandbox.mode import SandboxMode
 from mmm_workflows.tools.sandbox.probe import ATTEMPTS, CANARY, probe_sandbox
 
@@ -103,3 +105,19 @@ async def test_the_probe_leaves_no_file(jobs: Path) -> None:
     require(SandboxMode.GUARD)
     await probe_sandbox(jobs)
     assert not list(Path(tempfile.gettempdir()).glob("mmm-canary-*"))
+
+
+async def test_a_canary_that_ran_out_of_time_is_sent_again_at_the_next_use(
+    jobs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require(SandboxMode.GUARD)
+    opened = executor_opener(jobs)
+    with monkeypatch.context() as slow:
+        slow.setattr(probe, "CANARY_LIMITS", Limits(wall_s=0.001))
+        report = await probe_sandbox(jobs)
+        assert (report.mode, report.was_slow) == (SandboxMode.NONE, True)
+        assert "ended with timeout" in report.why
+        assert (await opened()).mode is SandboxMode.NONE
+    found = await opened()
+    assert found.mode in (SandboxMode.BUBBLEWRAP, SandboxMode.GUARD)
+    assert await opened() is found

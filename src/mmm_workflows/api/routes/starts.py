@@ -20,6 +20,8 @@ router = APIRouter(route_class=StrictRoute, tags=["workflows"])
 ACCEPTED: Final = 202
 # Visible characters of ASCII, as a header can carry them.
 type IdempotencyKey = Annotated[str | None, Header(pattern=r"^[!-~]{1,255}$")]
+# The ids of the runs that Idempotency-Keys stand for begin with it.
+OF_A_KEY: Final = "once-"
 OPTIONS: Final = set(RunOptions.model_fields)
 
 
@@ -64,8 +66,15 @@ async def _start(entry: Entry, body: BaseModel, door: Shared, key: str | None) -
             once=key is not None,
         )
     except RunError as error:
-        if key is None or error.code != "run_conflict":
+        if error.code != "run_conflict":
             raise
+        if key is None:
+            # Not what differs: of a run of another project, nothing but its id is told.
+            raise RunError(
+                f"The workflow_id {options.workflow_id!r} belongs to a run with other inputs. Use "
+                "a new workflow_id, or the arguments of that run to go on with it.",
+                code="run_conflict",
+            ) from error
         raise RunError(
             f"The Idempotency-Key {key!r} was sent before with another request. Send a new one "
             "with a new request, or the request of that time.",
@@ -77,14 +86,38 @@ async def _start(entry: Entry, body: BaseModel, door: Shared, key: str | None) -
 def _named(options: RunOptions, door: Shared, key: str | None) -> str | None:
     """The id of the run that a key stands for: one per caller and project, whoever asks when."""
     if key is None:
-        return options.workflow_id
+        return _free_to_take(options.workflow_id)
     if options.workflow_id is not None:
         raise UserError(
             "The request has a workflow_id and an Idempotency-Key, and each of them says which "
             "run is meant. Leave one of them out."
         )
     meant = json.dumps([door.caller.name, options.project, key])
-    return f"once-{hashlib.sha256(meant.encode()).hexdigest()[:40]}"
+    return f"{OF_A_KEY}{hashlib.sha256(meant.encode()).hexdigest()[:40]}"
+
+
+def _free_to_take(workflow_id: str | None) -> str | None:
+    """The id that a caller gives; one that a run makes for itself could be taken before it.
+
+    Raises:
+        RunError: It is the id of a part of a pipeline, or of an Idempotency-Key
+            (``workflow_id_invalid``).
+    """
+    # What it loads is loaded behind the first answer.
+    from mmm_workflows.workflows.execution import PARTS
+
+    endings = tuple(f".{part}" for part in PARTS)
+    if workflow_id is not None and (
+        workflow_id.endswith(endings) or workflow_id.startswith(OF_A_KEY)
+    ):
+        raise RunError(
+            f"The workflow_id {workflow_id!r} cannot be given: those that end in "
+            f"{', '.join(endings)} are of the parts of a pipeline, and those that begin with "
+            f"{OF_A_KEY} of an Idempotency-Key. Use another one; /workflow/ID/resume goes on with "
+            "a part.",
+            code="workflow_id_invalid",
+        )
+    return workflow_id
 
 
 for _entry in WORKFLOWS.values():

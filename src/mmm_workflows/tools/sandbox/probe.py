@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ from mmm_workflows.tools.sandbox.job import Job, Outcome, is_known_machine, run_
 from mmm_workflows.tools.sandbox.limits import Limits
 from mmm_workflows.tools.sandbox.mode import SandboxMode
 
-CANARY_LIMITS: Final = Limits(wall_s=15, cpu_s=10)
+CANARY_LIMITS: Final = Limits(wall_s=60, cpu_s=10)
 CANARY: Final = """
 import json, os, socket, subprocess, sys
 target = json.load(open("target.json"))
@@ -72,6 +73,8 @@ class SandboxReport(BaseModel):
     mode: SandboxMode
     why: str
     canary: tuple[CanaryCheck, ...] = ()
+    was_slow: bool = False
+    """A canary ran out of time: a better mode may hold when the machine has less to do."""
 
 
 async def probe_sandbox(
@@ -93,20 +96,23 @@ async def probe_sandbox(
         return _none(f"There is no filter of system calls for {machine or platform.machine()}.")
     if landlock.abi_version() < 1:
         return _none("The kernel has no Landlock (Linux 5.13 or newer, not switched off).")
-    missed = []
+    missed, was_slow = [], False
     for mode in (SandboxMode.BUBBLEWRAP, SandboxMode.GUARD):
         if mode is SandboxMode.BUBBLEWRAP and bubblewrap.find() is None:
             missed.append("bubblewrap is not installed.")
             continue
-        checks, failure = await _try(mode, folder)
-        if failure is None:
-            return SandboxReport(mode=mode, why=_why(mode, missed), canary=checks)
-        missed.append(failure)
-    return _none(" ".join(missed))
+        tried = await _try(mode, folder)
+        if tried.failure is None:
+            why = _why(mode, missed)
+            return SandboxReport(mode=mode, why=why, canary=tried.checks, was_slow=was_slow)
+        missed.append(tried.failure)
+        was_slow = was_slow or tried.was_slow
+    return _none(" ".join(missed), was_slow=was_slow)
 
 
-def _none(why: str) -> SandboxReport:
-    return SandboxReport(mode=SandboxMode.NONE, why=f"{why} Generated code is shown and not run.")
+def _none(why: str, *, was_slow: bool = False) -> SandboxReport:
+    why = f"{why} Generated code is shown and not run."
+    return SandboxReport(mode=SandboxMode.NONE, why=why, was_slow=was_slow)
 
 
 def _why(mode: SandboxMode, missed: list[str]) -> str:
@@ -115,8 +121,16 @@ def _why(mode: SandboxMode, missed: list[str]) -> str:
     return f"Generated code runs under the guard alone. {' '.join(missed)}"
 
 
-async def _try(mode: SandboxMode, folder: Path) -> tuple[tuple[CanaryCheck, ...], str | None]:
-    """What the canary tried, and why the mode cannot be used; none when it held."""
+@dataclass(frozen=True, kw_only=True)
+class _Try:
+    """What the canary tried, and why the mode cannot be used; None when it held."""
+
+    failure: str | None
+    checks: tuple[CanaryCheck, ...] = ()
+    was_slow: bool = False
+
+
+async def _try(mode: SandboxMode, folder: Path) -> _Try:
     with _listener() as listener, _outside() as outside:
         target = outside / "target.json"
         port = listener.getsockname()[1]
@@ -126,16 +140,20 @@ async def _try(mode: SandboxMode, folder: Path) -> tuple[tuple[CanaryCheck, ...]
         try:
             ending = await run_job(job, CANARY, {target.name: target})
         except SandboxUnavailable as error:
-            return (), error.message
+            return _Try(failure=error.message)
         was_reached = await asyncio.to_thread(_was_reached, listener)
         was_written = (outside / "written").exists()
     if ending.outcome is not Outcome.FINISHED:
-        return (), f"The canary in {mode.value} ended with {ending.outcome}: {ending.stderr[-300:]}"
+        return _Try(
+            failure=f"The canary in {mode.value} ended with {ending.outcome}: {ending.stderr[-300:]}",
+            was_slow=ending.outcome in (Outcome.TIMEOUT, Outcome.CPU),
+        )
     checks = _checks(ending.stdout)
     escaped = [check.attempt for check in checks if not check.denied]
     if escaped or was_reached or was_written:
-        return checks, f"The canary got out of {mode.value} ({', '.join(escaped) or 'unseen'})."
-    return checks, None
+        failure = f"The canary got out of {mode.value} ({', '.join(escaped) or 'unseen'})."
+        return _Try(failure=failure, checks=checks)
+    return _Try(failure=None, checks=checks)
 
 
 def _checks(stdout: str) -> tuple[CanaryCheck, ...]:
