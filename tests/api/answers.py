@@ -10,7 +10,7 @@ import httpx
 from mmm_workflows.errors import CODES
 
 # Far more than a quick run takes on a busy machine.
-LOOKS = 600
+LOOKS = 3000
 
 
 def ended(get: Callable[[str], httpx.Response], workflow_id: str) -> dict:

@@ -4,8 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from api.servers import CLI, StartServer, server
+
+PATIENT_S = 60.0
+
+
+@pytest.fixture(scope="package", autouse=True)
+def patient_callers() -> Iterator[None]:
+    """Whoever names no time waits for a minute: a busy machine is silent for more than 5 s."""
+    # Of one object every call and client has its times, and httpx has no setting for them.
+    default = httpx._config.DEFAULT_TIMEOUT_CONFIG
+    with pytest.MonkeyPatch.context() as patch:
+        for wait in ("connect", "read", "write", "pool"):
+            patch.setattr(default, wait, PATIENT_S)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,9 @@ import httpx
 import pytest
 from api.answers import problem
 from api.servers import CLI, StartServer
+from api.sockets import connect
 from api.test_models import UP, note_model
 from pydantic import SecretStr
-from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from workflows.test_whatif import make_model
 

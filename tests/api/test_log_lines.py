@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 from api.servers import CLI, StartServer
-from websockets.asyncio.client import connect
+from api.sockets import connect
 from websockets.exceptions import InvalidStatus
 
 from mmm_workflows.keys import make_key

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import httpx
 import pytest
 from api.servers import CLI, StartServer
+from api.sockets import connect
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import Message, Receive, Scope, Send
-from websockets.asyncio.client import connect
 
 from mmm_workflows.api.ledger import Ledger
 from mmm_workflows.api.measures import Measures

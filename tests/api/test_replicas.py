@@ -75,7 +75,8 @@ def test_servers_without_workers_keep_what_they_accept_until_a_worker_comes(
             assert _end(other, "asked") == "waiting"
             answer = {"answer": "yes"}
             told = httpx.post(f"http://{other}/workflow/asked/decide", json=answer, timeout=30)
-            assert told.json()["status"] == "queued"
+            # A worker takes it at once.
+            assert told.json()["status"] in ("queued", "running")
             assert _end(other, "asked") == "succeeded"
         assert _end(other, "dropped") == "cancelled"
         assert httpx.post(f"http://{other}/workflow/dropped/resume", timeout=30).status_code == 202

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from api.answers import ended
 from api.servers import CLI, StartServer
 
 
@@ -62,10 +63,8 @@ def test_a_collector_receives_requests_and_runs_when_the_service_stops(
     with start_server(["env", endpoint, *CLI, "serve"], tmp_path) as served:
         body = {"query": "what nobody else may read", "workflow_id": "r1"}
         assert httpx.post(f"http://{served}/research/start", json=body).status_code == 202
-        for _ in range(100):
-            run = httpx.get(f"http://{served}/workflow/r1").json()
-            if run["status"] == "succeeded":
-                break
+        run = ended(lambda path: httpx.get(f"http://{served}{path}"), "r1")
+        assert run["status"] == "succeeded", run["error"]
     assert {path for path, _ in collector.received} == {"/v1/traces"}
     sent = b"".join(body for _, body in collector.received)
     for name in (b"POST /research/start", b"GET /workflow/{workflow_id}", b"run research", b"step"):

@@ -119,12 +119,18 @@ class WorkerProcess(Process):
             time.sleep(0.1)
 
 
+_HELD: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody is given as long as this process lives; a server may listen on it."""
+    held = socket.socket()
+    # So that another socket with this option may have the port, as each server of asyncio's has.
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    _HELD.append(held)
+    port: int = held.getsockname()[1]
+    return port
 
 
 def left_over(sessions: set[int], folder: Path) -> list[str]:

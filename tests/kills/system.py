@@ -23,7 +23,7 @@ from mmm_workflows.config import Settings
 from .phases import Seen, Victim
 from .processes import REPOSITORY, Api, Process, WorkerProcess, left_over
 
-ENDS_WITHIN_S = 240.0
+ENDS_WITHIN_S = 600.0
 POLL_S = 0.005
 STANDING = "SELECT status, coalesce(step, '-'), last_seq FROM runs WHERE workflow_id = %s"
 WORKERS = 2
@@ -229,7 +229,11 @@ def _tracebacks(log: Path) -> Iterator[str]:
             yield f"{log.stem}: {line}"
             is_inside = False
         elif line.startswith("{") and "Traceback (most recent call last)" in line:
-            entry = json.loads(line)
+            try:
+                entry = json.loads(line)
+            except ValueError:  # its process was killed in the middle of it
+                yield f"{log.stem}: {line}"
+                continue
             last = str(entry.get("exception", entry["event"])).rstrip().splitlines()[-1]
             yield f"{log.stem}: {entry['event'].strip()}: {last}"
 

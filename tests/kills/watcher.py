@@ -9,7 +9,7 @@ import time
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
-WAITS_S = 60.0
+WAITS_S = 180.0
 PAUSE_S = 0.1
 
 

@@ -56,7 +56,7 @@ def test_run_resumes_after_its_process_group_is_killed_during_sampling(settings:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     # It ends by itself once it sees that its parent is gone.
-    until(lambda: fit_processes(settings.models) == [], within_s=10)
+    until(lambda: fit_processes(settings.models) == [], within_s=60)
 
     killed = {
         part: asyncio.run(_events(settings, f"k1.{part}"))

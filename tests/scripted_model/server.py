@@ -39,7 +39,7 @@ from scripted_model.behaviours import (
 )
 
 CREATED_AT = "2026-01-01T00:00:00Z"
-START_S = 10.0
+START_S = 120.0
 
 
 def by_shape(replies: Mapping[str, BaseModel | str | Behaviour]) -> Answer:

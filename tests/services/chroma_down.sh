@@ -8,8 +8,8 @@ state=${1:-${MMM_SERVICES_CACHE:-$HOME/.cache/mmm-workflows-services}/chroma.env
 . "$state"
 # A process id is used again in time: it is ours only while it serves this folder.
 if ps -o args= -p "$CHROMA_PID" 2>/dev/null | grep -qF -- "--path $CHROMA_FOLDER"; then
-    kill "$CHROMA_PID"
-    for _ in $(seq 50); do
+    kill "$CHROMA_PID" 2>/dev/null || true
+    for _ in $(seq 300); do
         grep -q . "/proc/$CHROMA_PID/cmdline" 2>/dev/null || break # empty where it only waits to be buried
         sleep 0.1
     done

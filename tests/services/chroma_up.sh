@@ -32,7 +32,7 @@ url=http://127.0.0.1:$port
 ANONYMIZED_TELEMETRY=False DO_NOT_TRACK=1 \
     nohup "$server" run --path "$folder" --host 127.0.0.1 --port "$port" >"$cache/chroma.log" 2>&1 </dev/null &
 pid=$!
-for _ in $(seq 120); do
+for _ in $(seq 480); do
     answers "$url" && break
     kill -0 "$pid" 2>/dev/null || break
     sleep 0.25

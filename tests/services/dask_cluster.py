@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -82,8 +82,11 @@ class Cluster:
 
 
 def _children(pid: int) -> list[str]:
-    lists = Path(f"/proc/{pid}/task").glob("*/children")
-    return [child for children in lists for child in children.read_text().split()]
+    found = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # a thread that has ended since it was listed
+            found += children.read_text().split()
+    return found
 
 
 @contextmanager

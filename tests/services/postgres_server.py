@@ -66,7 +66,7 @@ class OwnPostgres:
         subprocess.run(
             [*as_server, str(program), "--pgdata", str(self._folder / "data"), "--wait", "--silent",
              *arguments],
-            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60, cwd="/",
+            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120, cwd="/",
         )  # fmt: skip
 
 
@@ -76,12 +76,12 @@ def own_postgres(folder: Path) -> Iterator[OwnPostgres]:
     postgres_url()  # where no server can be had, the test is skipped or failed
     state = folder / "postgres.env"
     subprocess.run(
-        ["bash", HERE / "postgres_up.sh", state], check=True, capture_output=True, timeout=120
+        ["bash", HERE / "postgres_up.sh", state], check=True, capture_output=True, timeout=300
     )
     try:
         yield OwnPostgres(state)
     finally:
-        subprocess.run(["bash", HERE / "postgres_down.sh", state], check=True, timeout=60)
+        subprocess.run(["bash", HERE / "postgres_down.sh", state], check=True, timeout=120)
         assert not state.exists()
 
 

@@ -4,6 +4,8 @@
 # Installs the Debian package when the server is missing (as root). Usage: postgres_up.sh [STATE],
 # with STATE $MMM_SERVICES_CACHE/postgres.env by default. `postgres_down.sh [STATE]` stops it.
 set -euo pipefail
+# shellcheck source=tests/services/again.sh
+. "$(dirname "$0")/again.sh"
 
 cache=${MMM_SERVICES_CACHE:-$HOME/.cache/mmm-workflows-services}
 state=${1:-$cache/postgres.env}
@@ -20,12 +22,12 @@ programs() {
 install_server() {
     [ "$(id -u)" = 0 ] || { echo "postgres_up: no PostgreSQL server (Debian package postgresql)" >&2; exit 3; }
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends postgresql-common >/dev/null
+    again apt-get update -qq
+    again apt-get install -y -qq --no-install-recommends postgresql-common >/dev/null
     # Debian would start a cluster of its own on port 5432: nobody asked for that one.
     sed -i 's/^#\? *create_main_cluster *=.*/create_main_cluster = false/' \
         /etc/postgresql-common/createcluster.conf
-    apt-get install -y -qq --no-install-recommends postgresql >/dev/null
+    again apt-get install -y -qq --no-install-recommends postgresql >/dev/null
 }
 
 # The server refuses to run as root.
@@ -65,7 +67,7 @@ rm "$folder/password"
 
 port=$(free_port)
 # Nothing here is worth a wait for the disk.
-as_server "$bin/pg_ctl" --pgdata "$data" --log "$folder/log" --wait --timeout 60 --silent \
+as_server "$bin/pg_ctl" --pgdata "$data" --log "$folder/log" --wait --timeout 120 --silent \
     --options "-h 127.0.0.1 -p $port -c unix_socket_directories='' -c fsync=off" start \
     || { tail -n 20 "$folder/log" >&2; exit 3; }
 pid=$(head -n 1 "$data/postmaster.pid")

@@ -9,8 +9,8 @@ state=${1:-${MMM_SERVICES_CACHE:-$HOME/.cache/mmm-workflows-services}/redis.env}
 . "$state"
 # A process id is used again in time: it is ours only while it works in our folder.
 if [ "$(readlink "/proc/$REDIS_PID/cwd" 2>/dev/null)" = "$REDIS_FOLDER" ]; then
-    kill "$REDIS_PID"
-    for _ in $(seq 100); do
+    kill "$REDIS_PID" 2>/dev/null || true
+    for _ in $(seq 300); do
         grep -q . "/proc/$REDIS_PID/cmdline" 2>/dev/null || break # empty where it only waits to be buried
         sleep 0.1
     done

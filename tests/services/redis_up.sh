@@ -5,15 +5,17 @@
 # with STATE $MMM_SERVICES_CACHE/redis.env by default; REDIS_PORT chooses the port.
 # `redis_down.sh [STATE]` stops it.
 set -euo pipefail
+# shellcheck source=tests/services/again.sh
+. "$(dirname "$0")/again.sh"
 
 cache=${MMM_SERVICES_CACHE:-$HOME/.cache/mmm-workflows-services}
 state=${1:-$cache/redis.env}
 
 install_server() {
     [ "$(id -u)" = 0 ] || { echo "redis_up: no Redis server (Debian package redis-tools)" >&2; exit 3; }
-    apt-get update -qq
+    again apt-get update -qq
     # Not redis-server: that one would start a server on port 6379, which nobody asked for.
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-tools >/dev/null
+    again env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-tools >/dev/null
 }
 
 free_port() {
@@ -43,7 +45,7 @@ nohup "$folder/redis-server" --bind 127.0.0.1 --port "$port" --dir "$folder" --s
     --appendonly no >"$folder/log" 2>&1 </dev/null &
 pid=$!
 ready=
-for _ in $(seq 100); do
+for _ in $(seq 600); do
     if grep -q 'Ready to accept connections' "$folder/log" 2>/dev/null; then ready=yes; break; fi
     kill -0 "$pid" 2>/dev/null || break
     sleep 0.1

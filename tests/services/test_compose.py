@@ -67,11 +67,11 @@ def _healthy(service: str, *more: str, port: str = "", own: str = "") -> None:
     assert kind == "CMD"
     shown = [a.replace(own, port) if own else a for a in arguments]
     program = sys.executable if program == "python" else program
-    subprocess.run([program, *more, *shown], check=True, timeout=30, stdout=subprocess.DEVNULL)
+    subprocess.run([program, *more, *shown], check=True, timeout=120, stdout=subprocess.DEVNULL)
 
 
 def _until(url: str, path: str, is_so: Any) -> dict[str, Any]:
-    for _ in range(300):
+    for _ in range(900):
         answer: dict[str, Any] = httpx.get(url + path, timeout=60).json()
         if is_so(answer):
             return answer

@@ -12,7 +12,7 @@ from mmm_workflows.workflows.runner import open_runner
 
 from .ollama_state import ollama_state
 
-pytestmark = [pytest.mark.services, pytest.mark.slow]
+pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(2400)]
 DATA = Path(__file__).parents[2] / "data" / "sales.csv"
 ARGUMENTS = {
     "query": "Build MMM for beverage brand",
@@ -35,7 +35,7 @@ async def test_the_four_workflows_run_with_a_real_model_and_no_number_is_its_own
             # The tiny model seldom ends by itself: what it may say is what the test may take.
             "model_reply_tokens": 160,
             "model_max_calls": 3,
-            "model_timeout_s": 120.0,
+            "model_timeout_s": 600.0,
         }
     )
     async with open_runner(real) as runner:

@@ -40,7 +40,7 @@ def test_the_matrix_has_twenty_phases_and_five_victims() -> None:
 
 @pytest.mark.slow
 @pytest.mark.services
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize("seed", [pytest.param(SEED, id=f"KILLS_SEED={SEED}")])
 def test_every_accepted_run_ends_once_after_a_kill(tmp_path: Path, seed: int) -> None:
     found = {}

@@ -19,7 +19,7 @@ from mmm_workflows.mmm.material import quoted
 
 from .ollama_state import ollama_state
 
-pytestmark = [pytest.mark.services, pytest.mark.slow]
+pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(2400)]
 
 
 class Part(BaseModel):
@@ -89,7 +89,7 @@ async def test_a_wrong_name_is_answered_with_the_models_that_are_there(
     state: dict[str, str],
 ) -> None:
     with pytest.raises(ServiceUnavailable, match=state["OLLAMA_MODEL"]) as caught:
-        await open_ollama(state["OLLAMA_BASE_URL"], "qwen3:999b", timeout_s=20)
+        await open_ollama(state["OLLAMA_BASE_URL"], "qwen3:999b", timeout_s=120)
     assert caught.value.code == "language_model_unknown"
 
 
@@ -97,7 +97,7 @@ async def test_a_model_removed_after_the_start_is_unknown(state: dict[str, str])
     async with httpx.AsyncClient(base_url=state["OLLAMA_BASE_URL"], timeout=60) as client:
         copy = {"source": state["OLLAMA_MODEL"], "destination": "copied-for-a-test"}
         (await client.post("/api/copy", json=copy)).raise_for_status()
-        chat = await open_ollama(state["OLLAMA_BASE_URL"], "Copied-for-a-test", timeout_s=20)
+        chat = await open_ollama(state["OLLAMA_BASE_URL"], "Copied-for-a-test", timeout_s=120)
         gone = await client.request("DELETE", "/api/delete", json={"model": "copied-for-a-test"})
         gone.raise_for_status()
     budget = Budget(max_calls=10, max_tokens=50_000)

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-# Twenty threads take some memory and keep it. Areas begin at multiples of 64 MiB, but for the first.
+# Twenty threads take some memory and keep it. Areas begin at multiples of 64 MiB, but for the first:
+# the third bit of a block's header says that the block is of another one.
 SAYS = """
 import ctypes, sys, threading
 from mmm_workflows.allocator import give_back, keep_few_areas
@@ -17,10 +18,13 @@ if sys.argv[1] == "few":
 give_back()
 malloc = ctypes.CDLL(None).malloc
 malloc.restype, malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+def area(at):
+    size = ctypes.c_size_t.from_address(at - ctypes.sizeof(ctypes.c_size_t)).value
+    return at >> 26 if size & 4 else 0
 found, all_there = [], threading.Barrier(20)
 def take():
     all_there.wait()
-    found.append(malloc(4096) >> 26)
+    found.append(area(malloc(4096)))
     all_there.wait()
 threads = [threading.Thread(target=take) for _ in range(20)]
 [thread.start() for thread in threads]

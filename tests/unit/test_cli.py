@@ -53,7 +53,7 @@ def test_every_command_has_a_help_that_loads_nothing_heavy(command: str) -> None
         "assert not heavy, heavy\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, command, "--help"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code, command, "--help"], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     assert "Usage" in done.stdout
@@ -185,7 +185,7 @@ def test_init_db_can_be_repeated(own_environment: Path) -> None:
 def test_a_wrong_use_is_said_as_json_to_a_program(arguments: tuple[str, ...]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "from mmm_workflows.cli import main; main()", *arguments],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 2
     said = json.loads(done.stdout)

@@ -102,7 +102,7 @@ def test_compose_reads_its_file_without_a_complaint(profile: str) -> None:
         pytest.skip(missing)
     done = subprocess.run(
         [program, *(["--profile", profile] if profile else []), "config", "-q"],
-        capture_output=True, text=True, timeout=60, cwd=REPOSITORY,
+        capture_output=True, text=True, timeout=300, cwd=REPOSITORY,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -110,6 +110,6 @@ def test_compose_reads_its_file_without_a_complaint(profile: str) -> None:
 def test_the_linter_finds_nothing_in_the_dockerfile() -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
     done = subprocess.run(
-        [hadolint, "Dockerfile"], capture_output=True, text=True, timeout=60, cwd=REPOSITORY
+        [hadolint, "Dockerfile"], capture_output=True, text=True, timeout=300, cwd=REPOSITORY
     )
     assert (done.returncode, done.stdout) == (0, "")

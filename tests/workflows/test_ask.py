@@ -14,6 +14,9 @@ from scripted_model.server import ScriptedOllama
 from mmm_workflows.config import Settings
 from mmm_workflows.errors import DatasetError, MMMError, UserError
 from mmm_workflows.mmm.answers import read_answer_table, read_figures
+from mmm_workflows.tools import code_executor
+from mmm_workflows.tools.sandbox import probe
+from mmm_workflows.tools.sandbox.limits import Limits
 from mmm_workflows.tools.sandbox.mode import SandboxMode
 from mmm_workflows.workflows.front import read_request
 from mmm_workflows.workflows.outputs import Code
@@ -35,6 +38,13 @@ json.dump({"best month": int(means.idxmax()), "its mean": float(means.max())},
           open("out/figures.json", "w"))
 print(len(data), "periods")
 """
+
+
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No job ends by the clock because a machine is slow; the CPU bound stays, and is its own."""
+    monkeypatch.setattr(code_executor, "Limits", lambda: Limits(wall_s=600))
+    monkeypatch.setattr(probe, "CANARY_LIMITS", Limits(wall_s=600, cpu_s=60))
 
 
 async def run(settings: Settings, workflow: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -172,8 +182,9 @@ HOSTILE = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_a_hostile_program_ends_visibly_and_gives_no_figure(
-    settings: Settings, name: str
+    settings: Settings, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(code_executor, "Limits", lambda: Limits(wall_s=600, cpu_s=10))
     code, outcome = HOSTILE[name]
     result = await ask(settings, code)
     assert result["outcome"] == outcome

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import networkx as nx
+import pytest
 from contracts.outbox.conftest import child
 
 from mmm_workflows.config import Settings
+from mmm_workflows.db import draining
 from mmm_workflows.mmm.chain import lines
 from mmm_workflows.mmm.knowledge import EdgeKind, NodeKind
 from mmm_workflows.mmm.recall import Way
@@ -97,6 +99,13 @@ async def test_a_graph_opens_in_other_tools(settings: Settings, tmp_path: Path) 
     }
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a run waits for the stores however slow this machine is."""
+    monkeypatch.setattr(draining, "SETTLE_S", 300.0)
+
+
+@pytest.mark.usefixtures("patient")
 async def test_a_run_that_ends_while_memory_is_open_is_kept_at_its_end(settings: Settings) -> None:
     async with open_runner(settings) as runner:
         await runner.services.open_memory()
@@ -109,6 +118,7 @@ async def test_a_run_that_ends_while_memory_is_open_is_kept_at_its_end(settings:
         assert (await memory.holdings("default")).workflow_ids == {"a", "b"}
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_run_beside_the_owner_of_the_stores_succeeds_and_says_what_is_delayed(
     settings: Settings,
 ) -> None:

@@ -201,7 +201,7 @@ async def test_a_watcher_sees_every_event_once_and_then_stops(runner: Runner) ->
     watching = asyncio.create_task(watched())
     await asyncio.sleep(0.05)
     await runner.execute("r1")
-    seen = await asyncio.wait_for(watching, 10)
+    seen = await asyncio.wait_for(watching, 120)
     log = await runner.services.runs.events("r1")
     assert seen == [e.seq for e in log]
     late = [e.seq async for e in runner.watch("r1", after=seen[-2])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -46,7 +47,7 @@ async def _seqs(runner: Runner, after: int = 0) -> list[int]:
     return [event.seq async for event in runner.watch("r1", after=after)]
 
 
-async def _until(condition: object, seconds: float = 10) -> None:
+async def _until(condition: object, seconds: float = 120) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # type: ignore[operator]
             await asyncio.sleep(0.01)
@@ -63,7 +64,7 @@ async def test_watchers_that_come_at_any_time_each_see_every_event_once(
         watchers.append(asyncio.create_task(_seqs(runner)))
         await asyncio.sleep(0)
     await _say(runner, status=RunStatus.SUCCEEDED, publish=publish)
-    for seen in await asyncio.wait_for(asyncio.gather(*watchers), 30):
+    for seen in await asyncio.wait_for(asyncio.gather(*watchers), 120):
         assert seen == list(range(1, 32))
     assert runner.watching.watched == 0
 
@@ -76,23 +77,25 @@ async def test_many_watchers_cost_as_many_queries_as_one(runner: Runner) -> None
         nonlocal asked
         asked += 1
 
-    numbers = []
+    looks = []
     for watchers in (1, 100):
         tasks = [asyncio.create_task(_seqs(runner)) for _ in range(watchers)]
         await _until(lambda: runner.watching.watched == 1)
         await asyncio.sleep(0.3)
         before = len(await runner.services.runs.events("r1"))
         hook.listen(Engine, "before_cursor_execute", count)
-        asked = 0
+        asked, begun = 0, time.monotonic()
         await asyncio.sleep(1)
+        while not asked:  # a machine that stands still has not looked yet
+            await asyncio.sleep(0.01)
+        looks.append((asked, time.monotonic() - begun))
         hook.remove(Engine, "before_cursor_execute", count)
-        numbers.append(asked)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         assert before == 0
-    one, hundred = numbers
-    assert one > 0 and hundred <= 3 * one, numbers
+    # One query a look and one look a pause, however many watch.
+    assert all(0 < found <= took / watching.POLL_S + 2 for found, took in looks), looks
 
 
 async def test_a_watcher_from_beyond_the_log_costs_the_others_nothing(runner: Runner) -> None:
@@ -120,9 +123,9 @@ async def test_a_watcher_from_beyond_the_log_costs_the_others_nothing(runner: Ru
     await _until(lambda: looks >= 5)
     hook.remove(Engine, "before_cursor_execute", count)
     await _say(runner, status=RunStatus.SUCCEEDED)
-    await asyncio.wait_for(asyncio.gather(*others), 30)
+    await asyncio.wait_for(asyncio.gather(*others), 120)
     assert all(seen == [1, 2, 3, 4] for seen in logs)
-    assert await asyncio.wait_for(beyond, 10) == []
+    assert await asyncio.wait_for(beyond, 120) == []
     assert reads == 0
 
 
@@ -137,14 +140,17 @@ async def test_a_watcher_that_leaves_frees_its_subscription_at_once(runner: Runn
     assert (runner.watching.watched, progress.followed) == (0, 0)
 
 
-async def test_a_status_that_no_event_tells_yet_does_not_end_a_watcher(runner: Runner) -> None:
+async def test_a_status_that_no_event_tells_yet_does_not_end_a_watcher(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "UNTOLD_S", 3600.0)
     await _begin(runner)
     await _say(runner)
     watcher = asyncio.create_task(_seqs(runner))
     await runner.services.runs.update("r1", status=RunStatus.SUCCEEDED)
     await asyncio.sleep(0.3)
     await _say(runner, status=RunStatus.SUCCEEDED)
-    assert await asyncio.wait_for(watcher, 10) == [1, 2]
+    assert await asyncio.wait_for(watcher, 120) == [1, 2]
 
 
 async def test_a_run_that_is_cancelled_in_the_queue_ends_its_watchers(
@@ -154,7 +160,7 @@ async def test_a_run_that_is_cancelled_in_the_queue_ends_its_watchers(
     await _begin(runner)
     watcher = asyncio.create_task(_seqs(runner))
     await runner.cancel("r1")
-    assert await asyncio.wait_for(watcher, 10) == [1]
+    assert await asyncio.wait_for(watcher, 120) == [1]
 
 
 async def test_who_comes_after_an_answer_is_not_told_of_the_question(runner: Runner) -> None:
@@ -167,7 +173,7 @@ async def test_who_comes_after_an_answer_is_not_told_of_the_question(runner: Run
         await asyncio.sleep(0.3)
         assert not late.done()
         await _say(runner, status=RunStatus.SUCCEEDED)
-        assert await asyncio.wait_for(late, 10) == [2]
+        assert await asyncio.wait_for(late, 120) == [2]
 
 
 async def test_a_run_that_is_deleted_is_said_to_be_gone_to_all_its_watchers(
@@ -197,7 +203,7 @@ async def test_what_is_kept_no_more_is_read_from_the_log(
             await asyncio.sleep(0.15)
         late = asyncio.create_task(_seqs(runner, after=1))
         await _say(runner, status=RunStatus.SUCCEEDED)
-        assert await asyncio.wait_for(late, 10) == list(range(2, 22))
+        assert await asyncio.wait_for(late, 120) == list(range(2, 22))
         assert [event.seq async for event in slow] == list(range(3, 22))
 
 
@@ -211,7 +217,7 @@ async def test_another_processs_events_arrive_by_the_log(
     for status in (RunStatus.RUNNING, RunStatus.FAILED):
         await other.update("r1", status=status)
         await other.append_event("r1", status=status, step=None, progress=0, message="m")
-    assert await asyncio.wait_for(watcher, 10) == [1, 2]
+    assert await asyncio.wait_for(watcher, 120) == [1, 2]
     await engine.dispose()
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -29,9 +30,10 @@ LONG_S = 60.0
 SHORT_S = 1.0
 NEEDS_PROC = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
 
-# Holds the run, says so, and writes an event for each line that it is told.
+# Holds the run, says so, and writes an event for each line that it is told; told to stop, it does so
+# between two renewals: in the middle of one it would keep the lock of the database.
 HOLD = """
-import asyncio, sys
+import asyncio, os, signal, sys
 from mmm_workflows.db.claims import Claims
 from mmm_workflows.db.engine import open_database
 from mmm_workflows.db.runs import RunStore
@@ -40,11 +42,22 @@ from mmm_workflows.records import RunStatus
 
 async def hold(url, lease_s):
     engine = await open_database(url)
+    quiet, renew = asyncio.Lock(), Claims._renew
+
+    async def renew_aloud(claims, claim):
+        async with quiet:
+            return await renew(claims, claim)
+
+    Claims._renew = renew_aloud
     try:
         async with Claims(engine, lease_s=lease_s).hold("run") as claim:
             runs = RunStore(engine).under(claim.token)
             print("held", flush=True)
-            while await asyncio.to_thread(sys.stdin.readline):
+            while line := await asyncio.to_thread(sys.stdin.readline):
+                if line == "stop\\n":
+                    async with quiet:
+                        os.kill(os.getpid(), signal.SIGSTOP)
+                    continue
                 await runs.append_event(
                     "run", status=RunStatus.RUNNING, step=None, progress=0, message="by the child"
                 )
@@ -116,10 +129,17 @@ async def heard(child: subprocess.Popen[str]) -> str:
     return (await asyncio.to_thread(child.stdout.readline)).strip()
 
 
-def tell(child: subprocess.Popen[str]) -> None:
+def tell(child: subprocess.Popen[str], what: str = "write") -> None:
     assert child.stdin is not None
-    child.stdin.write("write\n")
+    child.stdin.write(f"{what}\n")
     child.stdin.flush()
+
+
+async def leases(engine: AsyncEngine) -> list[datetime]:
+    """Until when each run is held."""
+    async with begin(engine) as connection:
+        query = select(RUNS.c.lease_until).order_by(RUNS.c.workflow_id)
+        return list((await connection.execute(query)).scalars())
 
 
 async def test_a_second_holder_is_refused_here_and_elsewhere(engine: AsyncEngine) -> None:
@@ -264,9 +284,14 @@ async def test_a_stopped_process_loses_its_run_and_writes_nothing_when_it_wakes(
         assert await heard(child) == "held"
         tell(child)
         assert await heard(child) == "written"
-        await asyncio.sleep(2 * SHORT_S)
-        assert await claims.take_next() is None, "it is renewed as long as its holder lives"
-        child.send_signal(signal.SIGSTOP)
+        [first] = await leases(engine)
+        async with asyncio.timeout(60):
+            # It is renewed as long as its holder lives.
+            while (await leases(engine))[0] - first < timedelta(seconds=2 * SHORT_S):
+                await asyncio.sleep(0.05)
+        tell(child, "stop")
+        _, status = await asyncio.to_thread(os.waitpid, child.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
         claim = await until_taken(claims)
         await say(engine, claim)
         tell(child)
@@ -278,11 +303,10 @@ async def test_a_stopped_process_loses_its_run_and_writes_nothing_when_it_wakes(
 
 
 async def until_taken(claims: Claims) -> Claim:
-    for _ in range(200):
-        if (claim := await claims.take_next()) is not None:
-            return claim
-        await asyncio.sleep(0.05)
-    pytest.fail("it was never taken over")
+    async with asyncio.timeout(60):
+        while (claim := await claims.take_next()) is None:
+            await asyncio.sleep(0.05)
+        return claim
 
 
 async def test_a_holder_whose_claim_went_to_another_is_stopped(engine: AsyncEngine) -> None:
@@ -348,7 +372,7 @@ async def test_a_part_of_a_run_is_held_as_long_as_the_whole_and_lost_with_it(
     # A person may have queued a part by itself, before it became one again.
     for name in ("run", "run.part"):
         await a_run(engine, name)
-    first, second = elsewhere(engine, lease_s=SHORT_S), Claims(engine, lease_s=LONG_S)
+    first, second = elsewhere(engine, lease_s=LONG_S), Claims(engine, lease_s=LONG_S)
     stale = await first.take_next()
     assert stale is not None
     part = first.hold("run.part", under=stale)
@@ -356,7 +380,12 @@ async def test_a_part_of_a_run_is_held_as_long_as_the_whole_and_lost_with_it(
     for name in ("run", "run.part"):
         with pytest.raises(RunBusy):
             await second.hold(name).__aenter__()
-    claim = await until_taken(second)
+    of_whole, of_part = await leases(engine)
+    assert of_whole == of_part
+    async with begin(engine) as connection:
+        await connection.execute(update(RUNS).values(lease_until=of_whole - timedelta(hours=1)))
+    claim = await second.take_next()
+    assert claim is not None
     async with second.hold("run.part", under=claim) as same:
         assert same is claim
         with pytest.raises(RunLost):
@@ -399,7 +428,7 @@ async def test_a_claim_whose_renewal_met_a_fault_of_ours_is_renewed_at_the_next_
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     await a_run(engine)
-    claims, renew, beats = Claims(engine, lease_s=SHORT_S), Claims._renew, asyncio.Semaphore(0)
+    claims, renew, beats = Claims(engine, lease_s=6.0), Claims._renew, asyncio.Semaphore(0)
     faults = iter([KeyError("a fault of ours")])
 
     async def broken_at_first(claims: Claims, claim: Claim) -> bool:
@@ -411,7 +440,7 @@ async def test_a_claim_whose_renewal_met_a_fault_of_ours_is_renewed_at_the_next_
 
     monkeypatch.setattr(Claims, "_renew", broken_at_first)
     async with claims.hold("run") as claim:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await beats.acquire()
         assert not claim.is_lost
         assert await elsewhere(engine).take_next() is None

@@ -41,9 +41,20 @@ class Change(BaseModel):
 
 @pytest.fixture
 async def chat(server: ScriptedOllama) -> ChatModel:
+    return await opened(server, timeout_s=60, idle_s=60)
+
+
+@pytest.fixture
+async def hasty(server: ScriptedOllama) -> ChatModel:
+    """For what is silent on purpose; anything else a busy machine may make as silent."""
+    return await opened(server, timeout_s=1, idle_s=0.3)
+
+
+async def opened(server: ScriptedOllama, *, timeout_s: float, idle_s: float) -> ChatModel:
     return await open_ollama(
-        server.base_url, MODEL, timeout_s=1.0, idle_s=0.3, backoff_s=0.01, context_tokens=8192
-    )
+        server.base_url, MODEL, timeout_s=timeout_s, idle_s=idle_s, backoff_s=0.01,
+        context_tokens=8192,
+    )  # fmt: skip
 
 
 def big_budget() -> Budget:
@@ -101,7 +112,7 @@ async def test_usage_is_as_the_server_counted_it(server: ScriptedOllama, chat: C
     assert reply.usage.model_copy(update={"seconds": 0}) == Usage(
         calls=1, prompt_tokens=210, reply_tokens=31
     )
-    assert 0.1 <= reply.usage.seconds < 1
+    assert 0.1 <= reply.usage.seconds < 30
     assert budget.spent == reply.usage
 
 
@@ -230,7 +241,7 @@ async def test_an_endless_reply_is_cut_and_the_server_is_let_go(
     assert reply.attempts == 2
     assert "did not end and was cut" in server.chats[1].last
     assert 50 <= reply.usage.reply_tokens < 150
-    assert wait_until(server.hung_up)
+    assert wait_until(server.hung_up, 60)
 
 
 async def test_few_pieces_of_endless_length_are_cut_too(
@@ -249,10 +260,10 @@ async def test_few_pieces_of_endless_length_are_cut_too(
     ids=lambda f: str(f)[:60],
 )  # fmt: skip
 async def test_what_may_pass_is_tried_once_more(
-    server: ScriptedOllama, chat: ChatModel, failure: Behaviour
+    server: ScriptedOllama, chat: ChatModel, hasty: ChatModel, failure: Behaviour
 ) -> None:
     server.script(MODEL, failure, Says(GOOD))
-    reply = await ask(chat)
+    reply = await ask(hasty if isinstance(failure, Hangs) else chat)
     assert reply.value.channel == "tv"
     assert reply.attempts == 1
     assert reply.usage.calls == len(server.chats) == 2
@@ -270,25 +281,25 @@ async def test_what_may_pass_is_tried_once_more(
     ids=lambda f: str(f)[:40],
 )
 async def test_what_fails_twice_is_an_unavailable_model(
-    server: ScriptedOllama, chat: ChatModel, failure: Behaviour, said: str
+    server: ScriptedOllama, chat: ChatModel, hasty: ChatModel, failure: Behaviour, said: str
 ) -> None:
     server.script(MODEL, failure, failure, Says(GOOD))
     budget = big_budget()
     with pytest.raises(ServiceUnavailable, match=said) as caught:
-        await ask(chat, budget)
+        await ask(hasty if isinstance(failure, Hangs) else chat, budget)
     assert caught.value.code == "language_model_unavailable"
     assert budget.spent.calls == len(server.chats) == 2
 
 
 async def test_time_for_one_reply_is_bounded_however_steadily_it_drips(
-    server: ScriptedOllama, chat: ChatModel
+    server: ScriptedOllama, hasty: ChatModel
 ) -> None:
     drip = Says(" " * 1000 + GOOD, pieces=1000, pause_s=0.1)
     server.script(MODEL, drip, drip)
     started = time.monotonic()
     with pytest.raises(ServiceUnavailable, match="did not finish its reply in 1 s"):
-        await ask(chat)
-    assert 2 <= time.monotonic() - started < 4
+        await ask(hasty)
+    assert 2 <= time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
@@ -314,7 +325,7 @@ async def test_a_model_removed_in_mid_run_is_said_to_be_unknown(
 
 async def test_a_server_that_went_down_is_unavailable() -> None:
     with ScriptedOllama(MODEL) as gone:
-        chat = await open_ollama(gone.base_url, MODEL, timeout_s=1, backoff_s=0.01)
+        chat = await open_ollama(gone.base_url, MODEL, timeout_s=30, backoff_s=0.01)
     budget = big_budget()
     with pytest.raises(ServiceUnavailable) as caught:
         await ask(chat, budget)
@@ -384,7 +395,7 @@ async def test_a_cancelled_question_lets_the_server_go(
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    assert await asyncio.to_thread(wait_until, server.hung_up)
+    assert await asyncio.to_thread(wait_until, server.hung_up, 60)
     server.script(MODEL, Says(GOOD))
     assert (await ask(chat, budget)).value.channel == "tv"
 

@@ -77,7 +77,7 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OpenAIServer]
 
 async def ask(server: OpenAIServer, budget: Budget | None = None) -> One:
     chat = await open_provider(
-        "openai:gpt-x", timeout_s=2, idle_s=1, base_url=server.url, backoff_s=0.01
+        "openai:gpt-x", timeout_s=60, idle_s=60, base_url=server.url, backoff_s=0.01
     )
     spent = budget or Budget(max_calls=9, max_tokens=10**6)
     reply = await chat.fill(One, system="s", user="u", budget=spent, max_reply_tokens=64)

@@ -24,7 +24,7 @@ class Mood(BaseModel):
 
 
 async def fill[T: BaseModel](server: ScriptedOllama, shape: type[T], user: str = "u") -> T:
-    chat = await open_ollama(server.base_url, "tiny", timeout_s=2, backoff_s=0.01)
+    chat = await open_ollama(server.base_url, "tiny", timeout_s=60, backoff_s=0.01)
     budget = Budget(max_calls=9, max_tokens=10**6)
     return (await chat.fill(shape, system="s", user=user, budget=budget)).value
 
@@ -66,8 +66,8 @@ async def test_a_recording_answers_what_it_learnt_and_nothing_else(tmp_path: Pat
 
 def test_it_serves_plain_clients_from_another_thread(server: ScriptedOllama) -> None:
     server.script("tiny", Fails(400), Says("hello", done_reason="stop"))
-    with urllib.request.urlopen(f"{server.base_url}/api/version", timeout=5) as answer:
+    with urllib.request.urlopen(f"{server.base_url}/api/version", timeout=60) as answer:
         assert json.load(answer) == {"version": "0.0.0-scripted"}
     show = urllib.request.Request(f"{server.base_url}/api/show", data=b'{"model": "tiny"}')
-    with urllib.request.urlopen(show, timeout=5) as answer:
+    with urllib.request.urlopen(show, timeout=60) as answer:
         assert "completion" in json.load(answer)["capabilities"]

@@ -31,7 +31,7 @@ class Channel:
         """Tell it, and wait until it has come across."""
         witness = self.listener.follow(told.workflow_id)
         await asyncio.wait_for(self.teller.publish(told), 1)
-        assert (await asyncio.wait_for(anext(witness), 10)).seq == told.seq
+        assert (await asyncio.wait_for(anext(witness), 60)).seq == told.seq
         await witness.aclose()
 
     def follow(self, workflow_id: str):

@@ -174,7 +174,7 @@ async def test_writers_that_are_cancelled_leave_no_gap_and_no_lock(store: RunSto
         for task in tasks[::2]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    last = await asyncio.wait_for(emit(store, "first"), 5)
+    last = await asyncio.wait_for(emit(store, "first"), 60)
     events = await store.events("first")
     assert [event.seq for event in events] == list(range(1, last.seq + 1))
     assert last.seq >= 25

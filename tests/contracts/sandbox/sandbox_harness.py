@@ -54,15 +54,38 @@ def job_folders(jobs: Path) -> list[Path]:
 
 
 def job_processes() -> list[int]:
-    """Processes of jobs, by the command line that only they have; the dead count until reaped."""
-    found = []
+    """Processes of our jobs, by the command line that only jobs have; others may run some too."""
+    jobs = set()
     for process in Path("/proc").iterdir():
         try:
             if process.name.isdigit() and b"sandbox/guard.py" in (process / "cmdline").read_bytes():
-                found.append(int(process.name))
+                jobs.add(int(process.name))
         except (FileNotFoundError, ProcessLookupError):
             continue
-    return found
+    return [pid for pid in jobs if _is_ours(pid, jobs)]
+
+
+def _is_ours(pid: int, jobs: set[int]) -> bool:
+    """Whether a job is below this process, or has lost whoever started it."""
+    ours = [os.getpid()]
+    while ours[-1] > 1:
+        ours.append(_parent(ours[-1]))
+    try:
+        above = pid
+        while above in jobs:
+            above = _parent(above)
+        if above in ours:
+            return True
+        while above not in ours:
+            above = _parent(above)
+    except (FileNotFoundError, ProcessLookupError):
+        # It, or one above it, ended just now.
+        return Path(f"/proc/{pid}").exists() and _is_ours(pid, jobs)
+    return above == os.getpid()
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
 
 
 def make_executor(jobs: Path, mode: SandboxMode, **limits: float) -> CodeExecutor:

@@ -30,6 +30,8 @@ const log = (name, how) => {
   item.textContent = name + " " + how;
   document.getElementById("log").append(item);
 };
+// Until all of these are over, the network is not at rest, and the page is not read.
+fetch("/late").catch(() => 0);
 const udp = UDP;
 fetch("http://HOST/fetch", {mode: "no-cors"})
   .then(() => log("fetch", "answered"), () => log("fetch", "failed"));
@@ -128,6 +130,10 @@ async def site(beside: Trap) -> AsyncIterator[int]:
         await asyncio.sleep(0.2)
         return web.Response(text="Half of an effect comes later.")
 
+    async def late(request: web.Request) -> web.Response:
+        await asyncio.sleep(3)
+        return web.Response()
+
     async def redirect(request: web.Request) -> web.Response:
         raise web.HTTPFound(request.query["to"])
 
@@ -138,6 +144,7 @@ async def site(beside: Trap) -> AsyncIterator[int]:
     for path in pages:
         app.router.add_get(path, page)
     app.router.add_get("/data", data)
+    app.router.add_get("/late", late)
     app.router.add_get("/redirect", redirect)
     app.router.add_get("/table", table)
     runner = web.AppRunner(app, shutdown_timeout=0)

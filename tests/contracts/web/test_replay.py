@@ -256,7 +256,7 @@ async def test_a_record_does_not_lead_out_of_its_folder(tmp_path: Path, kind: st
         (folder / "pages").rmdir()
         (folder / "pages").symlink_to(outside)
     reading = ReplayReader(folder).read(URL, max_bytes=ALL)
-    assert await code_of(asyncio.wait_for(reading, 5)) == "artifact_damaged"
+    assert await code_of(asyncio.wait_for(reading, 60)) == "artifact_damaged"
 
 
 async def test_a_recorder_does_not_write_through_a_link(tmp_path: Path) -> None:

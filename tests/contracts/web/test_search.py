@@ -55,7 +55,7 @@ async def engine(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Engine]:
     engine = Engine()
     app = web.Application()
     app.router.add_route("*", "/html/", engine.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -205,10 +205,10 @@ async def test_an_engine_that_is_down_is_unavailable(
 
 
 async def test_a_slow_engine_is_not_waited_for(engine: Engine) -> None:
-    engine.delay_s = 5.0
+    engine.delay_s = 60.0
     start = time.monotonic()
     assert await refusal(search(timeout_s=0.3)) == "search_unavailable"
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 30
 
 
 async def test_the_environment_cannot_send_a_search_through_a_proxy(

@@ -49,7 +49,7 @@ def python(code: str, *arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def ended(process: subprocess.Popen[str], timeout_s: float = 30) -> tuple[str, str]:
+def ended(process: subprocess.Popen[str], timeout_s: float = 300) -> tuple[str, str]:
     try:
         out, err = process.communicate(timeout=timeout_s)
     finally:
