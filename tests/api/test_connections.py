@@ -42,6 +42,12 @@ type Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 each_loop = pytest.mark.parametrize("loops", [asyncio.new_event_loop, uvloop.new_event_loop])
 
 
+UPGRADE = (
+    b"GET /echo HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
 async def _ok(request: Request) -> Response:
     return PlainTextResponse("ok")
 
@@ -77,11 +83,14 @@ ROUTES = [
 
 
 @asynccontextmanager
-async def served_here(*, head_s: float = 60.0, most: int = 100) -> AsyncIterator[int]:
+async def served_here(
+    *, head_s: float = 60.0, most: int = 100, places: Places | None = None
+) -> AsyncIterator[int]:
     """The port of a server in this process."""
+    places = places or Places(most, head_s=head_s)
     config = uvicorn.Config(
         Starlette(routes=ROUTES), port=0, log_level="warning", timeout_graceful_shutdown=1,
-        http=Places(most, head_s=head_s).protocol(),
+        http=places.protocol(),
     )  # fmt: skip
     server = Server(config)
     serving = asyncio.create_task(server.serve())
@@ -400,3 +409,23 @@ def test_places_leave_files_for_the_work_and_keep_what_the_settings_promise(
     assert 0 < most < open_files and 0 < at_a_time < open_files - most
     assert most > promised or open_files < promised + 500
     assert most >= 700 or open_files < 1024
+
+
+@each_loop
+def test_a_socket_behind_an_unanswered_request_takes_no_place_for_ever(
+    loops: Loops, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ask() -> None:
+        places = Places(100)
+        async with served_here(places=places) as port:
+            for _ in range(5):
+                reader, writer = await _open(port, GET + UPGRADE)
+                await _rest(reader)
+                writer.close()
+            reader, writer = await _open(port, UPGRADE)
+            assert b"101 Switching Protocols" in await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+            while places.waiting:
+                await asyncio.sleep(0.01)
+
+    _run(ask(), loops, caplog)

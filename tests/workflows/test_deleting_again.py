@@ -18,7 +18,7 @@ from mmm_workflows.config import Settings
 from mmm_workflows.db.runs import RunStore
 from mmm_workflows.errors import RunError, ServiceUnavailable, UserError
 from mmm_workflows.mmm.partial_folders import owner_name
-from mmm_workflows.records import MODEL, Artifact
+from mmm_workflows.records import Artifact
 from mmm_workflows.workflows.contracts import EdaRequest, ResearchRequest
 from mmm_workflows.workflows.front import read_request
 from mmm_workflows.workflows.runner import Runner, open_runner
@@ -198,44 +198,6 @@ async def test_what_a_dead_fit_began_goes_with_its_run_and_a_live_one_s_stays(
             begun[folder] = pid != dead.pid
     assert await runner.delete_run("r1", "p") == 1
     assert {folder: folder.exists() for folder in begun} == begun
-
-
-@pytest.mark.parametrize("url", [False, True])
-async def test_what_was_kept_and_never_registered_goes_with_the_next_run(
-    settings: Settings, tmp_path: Path, url: bool
-) -> None:
-    store = tmp_path / "store"
-    async with open_runner(shared_by_machines(settings, store) if url else settings) as runner:
-        await submit(runner, "r1", "r2")
-        await submit(runner, "r3", project="q")
-        others = await keep(runner, content=b"of another project", project="q")
-        kept = await keep(runner, "r2", content=b"of the other run")
-        stray = await keep(runner, content=b"made before the kill")
-        model, used = (settings.models / "p" / key for key in (KEY, KEY[::-1]))
-        for folder in (model, used):
-            folder.mkdir(parents=True)
-        of_model = kept.model_copy(
-            update={"kind": MODEL, "artifact_id": "its manifest", "path": str(used)}
-        )
-        await runner.services.runs.register_artifact(
-            of_model.model_copy(update={"workflow_id": "r2"})
-        )
-        assert await runner.delete_run("r1", "p") == 1
-        there = {place: Path(place).exists() for place in (stray.path, model, used)}
-        assert there == {stray.path: False, model: False, used: True}
-        assert stray.sha256 not in str(files(store))
-        for artifact in (kept, others):
-            await runner.services.artifacts.verify(artifact)
-
-
-async def test_what_is_not_registered_yet_stays_while_a_run_is_worked_on(runner: Runner) -> None:
-    await submit(runner, "r1", "r2", "r3")
-    early = await keep(runner, content=b"about to be registered")
-    async with runner.services.claims.hold("r2"):
-        assert await runner.delete_run("r1", "p") == 1
-        await runner.services.artifacts.verify(early)
-    assert await runner.delete_run("r3", "p") == 1
-    assert not Path(early.path).exists()
 
 
 async def test_a_project_that_dies_before_its_tombstone_gets_it_from_the_next_deletion(

@@ -84,11 +84,12 @@ async def _forget(stores: Sequence[HasCopies]) -> None:
     # A command that ends at once does not look.
     await asyncio.sleep(FIRST_S)
     while True:
-        try:
-            for store in stores:
+        for store in stores:
+            try:
                 await store.forget_gone()
-        except MMMError as error:
-            logger.warning("copies of what was deleted elsewhere stay for now: %s", error.message)
+            except MMMError as error:
+                said = "copies of what was deleted elsewhere stay for now: %s"
+                logger.warning(said, error.message)
         await asyncio.sleep(EVERY_S)
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mmm_workflows.config import Settings, child_environment
 
@@ -16,26 +16,34 @@ if TYPE_CHECKING:
     from mmm_workflows.tools.web import OpenWeb, Web, WebMode
 
 
+# When a sandbox that was too slow to be believed is tried again.
+AGAIN_S: Final = 300.0
+
+
 def executor_opener(folder: Path) -> Callable[[], Awaitable[CodeExecutor]]:
     """Opens the executor of generated code at its first use; the canary is sent out once.
 
-    After a canary that ran out of time it is sent out again at the next use.
+    After a canary that ran out of time it is sent out again, at a use some minutes later.
     """
-    kept: list[CodeExecutor] = []
+    kept: CodeExecutor | None = None
+    until = float("inf")
     turn = asyncio.Lock()
 
     async def opened() -> CodeExecutor:
         from mmm_workflows.tools.code_executor import CodeExecutor
         from mmm_workflows.tools.sandbox.probe import probe_sandbox
 
+        nonlocal kept, until
+        clock = asyncio.get_running_loop().time
+        # One sends it out again; the others use what there is.
+        if kept is not None and (clock() < until or turn.locked()):
+            return kept
         async with turn:
-            if kept:
-                return kept[0]
-            report = await probe_sandbox(folder)
-            executor = CodeExecutor(folder=folder, mode=report.mode)
-            if not report.was_slow:
-                kept.append(executor)
-            return executor
+            if kept is None or clock() >= until:
+                report = await probe_sandbox(folder)
+                kept = CodeExecutor(folder=folder, mode=report.mode)
+                until = clock() + AGAIN_S if report.was_slow else float("inf")
+            return kept
 
     return opened
 

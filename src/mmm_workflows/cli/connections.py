@@ -162,7 +162,10 @@ class Connection(HttpToolsProtocol):
             self._set_timer()
 
     def handle_websocket_upgrade(self) -> None:
-        """Hand the connection over."""
+        """Hand the connection over, unless an answer to an earlier request is still under way."""
+        if self._is_answering:
+            self._part(UNREADABLE)
+            return
         self._is_over = True
         super().handle_websocket_upgrade()
 
@@ -206,7 +209,7 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Wait for the next request, unless it has come already."""
         super().on_response_complete()
-        if not self._is_answering and not self.transport.is_closing():
+        if not (self._is_over or self._is_answering or self.transport.is_closing()):
             self._places.waiting[self] = None
 
     def _count(self, size: int) -> None:

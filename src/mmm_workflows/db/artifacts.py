@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ from typing import Final
 from mmm_workflows.db.content import copied, is_whole
 from mmm_workflows.db.names import safe_name
 from mmm_workflows.db.shared_store import SharedStore
-from mmm_workflows.errors import DatasetError, UserError
+from mmm_workflows.errors import DatasetError, ServiceUnavailable, UserError
 from mmm_workflows.mmm.copies import mark_copy, marked_copies, unmark_copy
 from mmm_workflows.mmm.partial_folders import partial_folder, sweep
 from mmm_workflows.mmm.removing import remove_folder
@@ -22,6 +23,8 @@ from mmm_workflows.ports import SharedFile
 from mmm_workflows.records import NAME, Artifact
 
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
+
+logger = logging.getLogger(__name__)
 
 
 class ArtifactStore:
@@ -120,19 +123,11 @@ class ArtifactStore:
         Raises:
             ServiceUnavailable: It is still there, here or where machines share it.
         """
-        await self.remove_place(artifact.project, artifact.sha256)
+        await asyncio.to_thread(self._remove, artifact.project, artifact.sha256)
 
     async def sweep(self, project: str) -> None:
         """Remove what processes of this machine began to keep for a project before they died."""
         await asyncio.to_thread(sweep, self._folder(project))
-
-    async def places(self, project: str) -> set[str]:
-        """The hash of each content of a project, here or where machines share it."""
-        return await asyncio.to_thread(self._places, project)
-
-    async def remove_place(self, project: str, sha256: str) -> None:
-        """Remove the content of a hash, as ``remove`` does."""
-        await asyncio.to_thread(self._remove, project, sha256)
 
     async def holds(self, project: str) -> bool:
         """Whether anything lies here, or where machines share it, for a project."""
@@ -215,7 +210,10 @@ class ArtifactStore:
             return
         for place in self._shared.gone(marked_copies(self.root, self._shared.store_id)):
             project, _, sha256 = place.partition("/")
-            self._remove_here(project, sha256)
+            try:
+                self._remove_here(project, sha256)
+            except ServiceUnavailable as error:
+                logger.warning("%s", error.message)  # the next time; the others go
 
     def _entries(self, project: str | None, sha256: str = "") -> list[tuple[SharedFile, Path]]:
         if self._shared is None:
@@ -238,14 +236,6 @@ class ArtifactStore:
         if self._shared is not None:
             self._shared.remove(project)
         remove_folder(folder)
-
-    def _places(self, project: str) -> set[str]:
-        found = {path.name for path in self._folder(project).glob("??/*")}
-        if self._shared is not None:
-            for entry in self._shared.entries(project):
-                with contextlib.suppress(UserError):  # none of ours: who reads it says so
-                    found.add(self._shared.named(entry).place.partition("/")[2])
-        return {name for name in found if SHA256.fullmatch(name)}
 
     def _remove(self, project: str, sha256: str) -> None:
         if self._shared is not None:

@@ -12,7 +12,7 @@ import aiosqlite
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-from mmm_workflows.db.engine import BUSY_TIMEOUT_S, make_private_file
+from mmm_workflows.db.engine import BUSY_TIMEOUT_S, emptied_log, make_private_file
 from mmm_workflows.db.patience import Patience
 from mmm_workflows.db.sealing import CheckpointSerializer
 from mmm_workflows.errors import ServiceUnavailable
@@ -72,14 +72,17 @@ async def delete_thread(saver: Saver, thread_id: str) -> None:
     try:
         await saver.adelete_thread(thread_id)
     except aiosqlite.OperationalError as error:
+        if isinstance(saver, AsyncSqliteSaver):
+            async with saver.lock:
+                await saver.conn.rollback()  # a transaction left open would refuse all later writes
         raise ServiceUnavailable(
             f"The checkpoints could not be deleted: {error}. Another process may be standing still "
             "in the middle of writing them: end it, or let it go on, and delete again."
         ) from error
     if isinstance(saver, AsyncSqliteSaver):
         async with saver.lock:
-            rows = await saver.conn.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
-        if any(is_busy for is_busy, *_ in rows):
+            is_out = await emptied_log(saver.conn)
+        if not is_out:
             raise ServiceUnavailable(
                 "Another program is reading the checkpoint file, so deleted text is still on the "
                 "disk. End that program, or wait until it is done, and delete again."

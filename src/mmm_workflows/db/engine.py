@@ -31,6 +31,10 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from mmm_workflows.errors import ServiceLost, ServiceUnavailable
 
 BUSY_TIMEOUT_S: Final = 30
+# How long the log of deleted text is tried to be emptied, and how each try keeps writers waiting.
+EMPTIED_WITHIN_S: Final = 5.0
+CHECKPOINT_WAITS_MS: Final = 50
+EMPTYING_PAUSE_S: Final = 0.2
 # One that is opened beyond these would be closed again at once, which costs more than to wait.
 SQLITE_CONNECTIONS: Final = 15
 CONNECT_TIMEOUT_S: Final = 10
@@ -195,8 +199,7 @@ async def scrub(engine: AsyncEngine) -> bool:
         # Straight to the driver: a checkpoint is refused inside of a transaction.
         driver = (await connection.get_raw_connection()).driver_connection
         assert isinstance(driver, aiosqlite.Connection)  # what is_sqlite says
-        rows = await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
-    is_out = not any(is_busy for is_busy, *_ in rows)
+        is_out = await emptied_log(driver)
     if not is_out:
         logger.warning(
             "Another program is reading %s, so deleted text is still on the disk. It goes with the "
@@ -204,6 +207,27 @@ async def scrub(engine: AsyncEngine) -> bool:
             place(engine.url),
         )
     return is_out
+
+
+async def emptied_log(driver: aiosqlite.Connection) -> bool:
+    """Whether SQLite's write-ahead log is empty now: not where somebody read all the while.
+
+    A checkpoint that waits keeps all writers waiting, and one beside another is refused at once: many
+    short ones are tried.
+    """
+    until = asyncio.get_running_loop().time() + EMPTIED_WITHIN_S
+    ((waits_ms,),) = await driver.execute_fetchall("PRAGMA busy_timeout")
+    await driver.execute_fetchall(f"PRAGMA busy_timeout={CHECKPOINT_WAITS_MS}")
+    try:
+        while True:
+            rows = await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+            if not any(is_busy for is_busy, *_ in rows):
+                return True
+            if asyncio.get_running_loop().time() >= until:
+                return False
+            await asyncio.sleep(EMPTYING_PAUSE_S)
+    finally:
+        await driver.execute_fetchall(f"PRAGMA busy_timeout={waits_ms}")
 
 
 def _is_operators(error: DBAPIError | OSError) -> bool:

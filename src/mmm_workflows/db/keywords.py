@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from mmm_workflows.db.engine import begin, is_sqlite, scrub, uninterrupted
 from mmm_workflows.db.reading import Reader
 from mmm_workflows.db.tables import PASSAGES
-from mmm_workflows.errors import MMMError, ServiceUnavailable
+from mmm_workflows.errors import ServiceUnavailable
 from mmm_workflows.mmm.knowledge import Hit, Passage, Period
 
 # Values per statement that every SQLite takes are 32,766.
@@ -106,12 +106,7 @@ class SqlKeywords:
 
     @uninterrupted
     async def forget(self, project: str, *, workflow_id: str | None = None) -> None:
-        """Delete what a run wrote, or a whole project, from the file and its log too.
-
-        Raises:
-            MMMError: Another program read the file all the while, so that the text is still there;
-                done again, this takes it out (``service_unavailable``).
-        """
+        """Delete what a run wrote, or a whole project, from the file and its log too."""
         statement = delete(PASSAGES).where(PASSAGES.c.project == project)
         if workflow_id is not None:
             statement = statement.where(PASSAGES.c.workflow_id == workflow_id)
@@ -122,13 +117,7 @@ class SqlKeywords:
                 await connection.execute(
                     text("INSERT INTO passages_words(passages_words) VALUES ('optimize')")
                 )
-        if not await scrub(self._engine):
-            # No ServiceUnavailable: the other rows of the outbox can be taken.
-            raise MMMError(
-                "Another program is reading the run database, so forgotten text is still on the "
-                "disk. It goes once that program is done.",
-                code="service_unavailable",
-            )
+        await scrub(self._engine)
 
     def _search(self, words: list[str]) -> Select[Any]:
         dialect = self._engine.dialect.name

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, fields
-from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import Row, RowMapping, Table, delete, func, insert, literal, or_, select, update
@@ -27,7 +26,6 @@ from mmm_workflows.db.tables import ARTIFACTS, DECISIONS, EVENTS, PROJECTS, RUNS
 from mmm_workflows.db.unanswered import Said, has_event, has_link
 from mmm_workflows.errors import MMMError, RunError, RunNotFound
 from mmm_workflows.records import (
-    MODEL,
     SCHEMA_VERSION,
     Artifact,
     Decision,
@@ -370,40 +368,6 @@ class RunStore:
             return int((await connection.execute(query)).scalar_one())
 
     @kept_trying
-    async def places(self, project: str) -> frozenset[str]:
-        """What a project's runs have registered: hashes of content, names of model folders."""
-        async with begin(self._engine) as connection:
-            return await _places(connection, project)
-
-    @kept_trying
-    async def while_at_rest(
-        self,
-        project: str,
-        work: Callable[[frozenset[str]], Awaitable[None]],
-        *,
-        besides: str,
-    ) -> None:
-        """Give ``places`` to some work that no run of the project can begin or register during.
-
-        Where one is being worked on, or was left in the middle, nothing is done.
-
-        Args:
-            project: Whose runs.
-            work: It must be short: others wait for it.
-            besides: The run that the caller holds.
-        """
-        query = select(RUNS.c.workflow_id, RUNS.c.claim).where(RUNS.c.project == project)
-        query = query.order_by(RUNS.c.workflow_id)
-        lock = select(PROJECTS.c.project).where(PROJECTS.c.project == project).with_for_update()
-        async with begin(self._engine, write_lock=True) as connection:
-            locked = (await connection.execute(query.with_for_update())).all()
-            await connection.execute(lock)
-            # A run that came before the lock of its project was not locked itself.
-            is_all = (await connection.execute(query)).all() == locked
-            if is_all and all(r.claim is None or r.workflow_id == besides for r in locked):
-                await work(await _places(connection, project))
-
-    @kept_trying
     async def delete(self, workflow_id: str) -> None:
         """Remove a run, its events and artifact rows, and the text of its decisions.
 
@@ -487,13 +451,6 @@ async def _report(connection: AsyncConnection, project: Row[Any]) -> ChainReport
         decisions=project.decisions,
         head_hash=project.head_hash,
     )
-
-
-async def _places(connection: AsyncConnection, project: str) -> frozenset[str]:
-    columns = ARTIFACTS.c.artifact_id, ARTIFACTS.c.kind, ARTIFACTS.c.path
-    query = select(*columns).distinct().where(ARTIFACTS.c.project == project)
-    rows = (await connection.execute(query)).all()
-    return frozenset(Path(row.path).name if row.kind == MODEL else row.artifact_id for row in rows)
 
 
 async def _erase(connection: AsyncConnection, workflow_ids: Sequence[str]) -> None:

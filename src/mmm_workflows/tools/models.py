@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import shutil
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from mmm_workflows.errors import ModelFileError
+from mmm_workflows.errors import ModelFileError, ServiceUnavailable
 from mmm_workflows.mmm.copies import mark_copy, marked_copies, unmark_copy
 from mmm_workflows.mmm.model_files import open_model, publish
 from mmm_workflows.mmm.partial_folders import partial_folder, sweep
@@ -21,6 +22,8 @@ from mmm_workflows.records import NAME
 PART: Final = "models"
 KEY_LENGTH: Final = 16
 KEY: Final = re.compile(rf"[0-9a-f]{{{KEY_LENGTH}}}")
+
+logger = logging.getLogger(__name__)
 
 
 class Models:
@@ -84,14 +87,6 @@ class Models:
         """Remove what processes of this machine began to fit for a project before they died."""
         await asyncio.to_thread(sweep, self.root / project)
 
-    async def places(self, project: str) -> set[str]:
-        """The name of each model folder of a project on this machine."""
-        return await asyncio.to_thread(self._places, project)
-
-    async def remove_place(self, project: str, name: str) -> None:
-        """Remove the model folder of a name, as ``remove`` does."""
-        await self.remove(self.root / project / name)
-
     async def holds(self, project: str) -> bool:
         """Whether a model lies here, or where machines share it, for a project."""
         return await asyncio.to_thread(self._holds, project)
@@ -105,9 +100,6 @@ class Models:
         if self._exchange is not None:
             await asyncio.to_thread(self._exchange.remove, project)
         await asyncio.to_thread(remove_folder, self.root / project)
-
-    def _places(self, project: str) -> set[str]:
-        return {p.name for p in (self.root / project).glob("*") if KEY.fullmatch(p.name)}
 
     def _holds(self, project: str) -> bool:
         is_here = any(files for _, _, files in os.walk(self.root / project))
@@ -140,8 +132,12 @@ class Models:
 
     def _forget_gone(self, exchange: Exchange) -> None:
         for place in exchange.gone(marked_copies(self.root, exchange.store_id)):
-            remove_folder(self.root / place)
-            unmark_copy(self.root, place)
+            try:
+                remove_folder(self.root / place)
+            except ServiceUnavailable as error:
+                logger.warning("%s", error.message)  # the next time; the others go
+            else:
+                unmark_copy(self.root, place)
 
     def _place_of(self, path: Path) -> str | None:
         """``<project>/<key>`` of a model of this store; None for any other path."""

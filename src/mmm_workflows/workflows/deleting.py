@@ -49,7 +49,8 @@ class Deleting:
             async with self._held(parts):
                 for part in parts:
                     await self._delete(part)
-                await self._remove_strays(run)
+                for store in (self.services.artifacts, self.services.models):
+                    await store.sweep(project)
                 await self._delete(run)
         await self._memory.drain(project)
         return Removed(project, 1 + len(parts))
@@ -119,11 +120,13 @@ class Deleting:
             await self._memory.forget_project(project, runs=0)
         for run in last:
             await self.services.runs.delete_last(run.workflow_id, runs=len(runs))
+            await self._forget_checkpoints(run)
         await self._remove_unused(left)
 
     async def _delete(self, run: Run) -> None:
         left = await self._empty(run)
         await self.services.runs.delete(run.workflow_id)
+        await self._forget_checkpoints(run)
         # Who used it too may have been deleted meanwhile, and have left it to this run.
         await self._remove_unused(left)
 
@@ -132,9 +135,13 @@ class Deleting:
 
         The checkpoints first: a run that is resumed in between begins anew, and makes them again.
         """
-        await delete_thread(self.services.checkpointer, thread_id(run))
+        await self._forget_checkpoints(run)
         owned = await self.services.runs.artifacts(run.workflow_id)
         return await self._remove_unused(owned, besides=run.workflow_id)
+
+    async def _forget_checkpoints(self, run: Run) -> None:
+        """Before its record goes, and after: a process that was suspended may have woken between."""
+        await delete_thread(self.services.checkpointer, thread_id(run))
 
     async def _remove_unused(
         self, artifacts: Sequence[Artifact], *, besides: str | None = None
@@ -147,30 +154,6 @@ class Deleting:
             else:
                 await self._remove(each)
         return used
-
-    async def _remove_strays(self, run: Run) -> None:
-        """Remove what dead processes began in a run's project, and what they made for no run.
-
-        The second only while no other run is worked on: it may be about to be registered.
-        """
-        project, artifacts, models = run.project, self.services.artifacts, self.services.models
-        for store in (artifacts, models):
-            await store.sweep(project)
-        lying = [
-            (store.remove_place, place)
-            for store in (artifacts, models)
-            for place in sorted(await store.places(project))
-        ]
-        named = await self.services.runs.places(project)
-        if all(place in named for _, place in lying):
-            return
-
-        async def remove(named: frozenset[str]) -> None:
-            for remove_place, place in lying:
-                if place not in named:
-                    await remove_place(project, place)
-
-        await self.services.runs.while_at_rest(project, remove, besides=run.workflow_id)
 
     async def _remove(self, artifact: Artifact) -> None:
         if artifact.kind != MODEL:

@@ -27,7 +27,6 @@ from mmm_workflows.errors import (
     RunLost,
     RunNotFound,
     ServiceLost,
-    ServiceUnavailable,
 )
 from mmm_workflows.llm.chat import ChatModel
 from mmm_workflows.records import ErrorInfo, Event, Json, Run, RunStatus
@@ -162,9 +161,9 @@ class Execution:
         try:
             if not await self._services.runs.exists(self._run.workflow_id):
                 await delete_thread(self._services.checkpointer, thread_id(self._run))
-        except ServiceUnavailable as error:
-            said = "a checkpoint of run %s may be left: %s"
-            logger.warning(said, self._run.workflow_id, error.message)
+        except Exception:
+            # What ended the run is what its caller hears of.
+            logger.exception("a checkpoint of run %s may be left", self._run.workflow_id)
 
     async def _tell_of_memory(self) -> None:
         """Say why what the run left behind could not be kept yet, where that is so."""

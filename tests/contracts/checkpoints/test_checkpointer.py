@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from langgraph.types import Command, interrupt
 from pydantic import BaseModel, ConfigDict
 from services.postgres_state import END_ALL, fresh_database, tell
 
+from mmm_workflows.db import engine
 from mmm_workflows.db.checkpoints import Saver, delete_thread, open_checkpointer
 from mmm_workflows.db.postgres_checkpoints import open_postgres_checkpointer
 from mmm_workflows.errors import ServiceUnavailable, SettingsError
@@ -244,8 +245,9 @@ async def test_a_deleted_thread_is_gone_and_the_others_stay(place: Place) -> Non
 
 
 async def test_a_deletion_beside_another_program_that_reads_is_refused_until_it_is_done(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(engine, "EMPTIED_WITHIN_S", 0.1)
     path = tmp_path / "checkpoints.db"
 
     def on_disk(name: str) -> bool:
@@ -253,7 +255,6 @@ async def test_a_deletion_beside_another_program_that_reads_is_refused_until_it_
 
     async with open_checkpointer(path) as saver:
         assert isinstance(saver, AsyncSqliteSaver)
-        await saver.conn.execute("PRAGMA busy_timeout=50")
         graph = compiled(saver)
         for name in ("gone", "kept"):
             await graph.ainvoke(first(name), {"configurable": {"thread_id": name}})
@@ -263,6 +264,30 @@ async def test_a_deletion_beside_another_program_that_reads_is_refused_until_it_
             assert on_disk("gone")
         await delete_thread(saver, "gone")
         assert [on_disk(name) for name in ("gone", "kept")] == [False, True]
+
+
+async def test_a_deletion_that_another_program_s_writing_refused_leaves_the_saver_usable(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "checkpoints.db"
+    async with open_checkpointer(path) as saver:
+        assert isinstance(saver, AsyncSqliteSaver)
+        graph = compiled(saver)
+        for name in ("gone", "kept"):
+            await graph.ainvoke(first(name), {"configurable": {"thread_id": name}})
+        await saver.conn.execute("PRAGMA busy_timeout=50")
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(ServiceUnavailable, match="could not be deleted"):
+                await delete_thread(saver, "gone")
+            assert not saver.conn.in_transaction
+            other.execute("PRAGMA user_version=1")
+            other.execute("COMMIT")
+        await graph.aget_state({"configurable": {"thread_id": "kept"}})
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("PRAGMA user_version=2")
+        await graph.ainvoke(first("next"), {"configurable": {"thread_id": "next"}})
+        await delete_thread(saver, "gone")
 
 
 async def test_threads_at_once_do_not_mix(place: Place) -> None:

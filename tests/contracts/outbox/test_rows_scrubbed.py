@@ -10,7 +10,6 @@ import pytest
 from contracts.runs.conftest import BOTH, database
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from mmm_workflows.db.claims import Claims
 from mmm_workflows.db.outbox import Outbox
 from mmm_workflows.db.runs import RunStore
 from mmm_workflows.errors import ServiceUnavailable
@@ -104,24 +103,3 @@ async def test_the_last_run_of_a_project_goes_with_its_tombstone_and_another_doe
         await runs.delete_last("last", runs=2)
         (tombstone,) = await outbox.waiting()
         assert (tombstone.workflow_id, tombstone.project, tombstone.runs) == (None, "p", 2)
-
-
-@pytest.mark.parametrize("kind", BOTH)
-async def test_what_needs_a_project_at_rest_waits_for_no_run_and_skips_a_busy_one(
-    kind: str, tmp_path: Path
-) -> None:
-    async with database(kind, tmp_path) as engine:
-        runs, claims = RunStore(engine), Claims(engine, lease_s=60.0)
-        for name in ("mine", "other"):
-            await runs.create(queued(name))
-        told: list[frozenset[str]] = []
-
-        async def work(named: frozenset[str]) -> None:
-            told.append(named)
-
-        async with claims.hold("mine"):
-            await runs.while_at_rest("p", work, besides="mine")
-            assert told == [frozenset()]
-            async with claims.hold("other"):
-                await runs.while_at_rest("p", work, besides="mine")
-        assert len(told) == 1

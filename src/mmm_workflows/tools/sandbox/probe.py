@@ -22,7 +22,7 @@ from mmm_workflows.tools.sandbox.job import Job, Outcome, is_known_machine, run_
 from mmm_workflows.tools.sandbox.limits import Limits
 from mmm_workflows.tools.sandbox.mode import SandboxMode
 
-CANARY_LIMITS: Final = Limits(wall_s=60, cpu_s=10)
+CANARY_LIMITS: Final = Limits(wall_s=30, cpu_s=10)
 CANARY: Final = """
 import json, os, socket, subprocess, sys
 target = json.load(open("target.json"))
