@@ -232,7 +232,7 @@ def _fault(answer: httpx.Response) -> str | None:
     return None if answer.headers["content-type"] == expected else "no problem of ours"
 
 
-def _content(path: Path) -> bytes:
+def _read(path: Path) -> bytes:
     """What a file holds; nothing where it went meanwhile, as a journal does."""
     try:
         return path.read_bytes()
@@ -245,7 +245,7 @@ def _misplaced(home: Path, before: set[Path]) -> list[str]:
     found = []
     for path in sorted(p for p in home.rglob("*") if not p.is_dir() and p not in before):
         if not path.is_relative_to(uploads):
-            if MARK in _content(path):
+            if MARK in _read(path):
                 found.append(f"{path} lies outside of the uploads")
             continue
         relative = path.relative_to(uploads).as_posix()
